@@ -1,0 +1,93 @@
+"""Markov chains of weights: ordered, correlated, what diagnostics read before anyone calls them draws."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from apdlab.draws import Draws
+from apdlab.networks import Network
+
+
+@dataclass(frozen=True)
+class Chains:
+    """Holds the kept states of ``C`` chains, ``T`` each.
+
+    Attributes:
+        network: The network that the weights belong to.
+        theta: Weights ``[C, T, D]``.
+        steps: After which step each state was kept, ``[T]``.
+        log_posterior: The sampler's (minibatch) log posterior just before those steps, ``[C, T]``.
+
+    Raises:
+        ValueError: If the shapes do not fit together or to the network.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.networks import mlp
+        >>> chains = Chains(mlp(2, 3), torch.zeros(4, 100, 9), torch.arange(100), torch.zeros(4, 100))
+        >>> early, late = chains.split(0.75)
+        >>> early.theta.shape, late.theta.shape, len(chains.thin(50))
+        (torch.Size([4, 75, 9]), torch.Size([4, 25, 9]), 50)
+    """
+
+    network: Network
+    theta: Tensor
+    steps: Tensor
+    log_posterior: Tensor
+
+    def __post_init__(self) -> None:
+        lead, size = self.theta.shape[:2], self.network.size
+        if self.theta.ndim != 3 or self.theta.shape[-1] != size or 0 in lead:
+            raise ValueError(f"theta has shape {tuple(self.theta.shape)}; wanted [C, T, {size}], C and T 1 or more")
+        if self.steps.shape != lead[1:]:
+            raise ValueError(f"steps has shape {tuple(self.steps.shape)}; wanted {tuple(lead[1:])}, one number a state")
+        if self.log_posterior.shape != lead:
+            raise ValueError(f"log_posterior has shape {tuple(self.log_posterior.shape)}; wanted {tuple(lead)}")
+
+    def __len__(self) -> int:
+        return len(self.theta)
+
+    def __getitem__(self, chains: slice | list[int]) -> "Chains":
+        """Select whole chains."""
+        return replace(self, theta=self.theta[chains], log_posterior=self.log_posterior[chains])
+
+    def split(self, fraction: float) -> tuple["Chains", "Chains"]:
+        """Cut every chain in an early and a late block, the early one with this fraction of the kept states.
+
+        A contiguous block held out is a test; every fifth draw would only test interpolation.
+
+        Raises:
+            ValueError: If a block would be empty.
+        """
+        kept = self.theta.shape[1]
+        cut = round(fraction * kept)
+        if not 0 < cut < kept:
+            raise ValueError(f"fraction is {fraction} of {kept} states; wanted one that leaves a state on each side")
+        return self._between(slice(0, cut)), self._between(slice(cut, None))
+
+    def thin(self, n: int | None = None) -> Draws:
+        """Forget chain and order: ``n`` draws evenly spaced over all chains, or all of them.
+
+        Raises:
+            ValueError: If fewer than ``n`` states were kept.
+        """
+        pooled = Draws(self.network, self.theta.flatten(0, 1))
+        return pooled if n is None else pooled.thin(n)
+
+    def _between(self, times: slice) -> "Chains":
+        parts = (self.theta[:, times], self.steps[times], self.log_posterior[:, times])
+        return Chains(self.network, *parts)
+
+
+def unchained(draws: Draws) -> Chains:
+    """View independent draws as one chain, for what reads chains.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.networks import mlp
+        >>> unchained(Draws(mlp(2, 3), torch.zeros(10, 9))).theta.shape
+        torch.Size([1, 10, 9])
+    """
+    theta = draws.theta[None]
+    return Chains(draws.network, theta, torch.arange(len(draws)), theta.new_full(theta.shape[:2], torch.nan))

@@ -1,0 +1,174 @@
+r"""The log posterior of a network's weights, on one scale: the sum over the whole set.
+
+``log p(theta | D) = log p(theta) + sum_i log p(y_i | x_i, theta) + const``; a minibatch of ``B`` of ``n`` examples
+estimates the sum as ``n / B`` times its own. Temperature 1 is Bayes.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from apdlab.networks import Network
+from apdlab.types import Batch, Likelihood
+
+_LOG_2PI = math.log(2 * math.pi)
+
+
+def categorical() -> Likelihood:
+    """Say that outputs are logits of classes: ``log p(y | f) = f_y - logsumexp(f)``.
+
+    Returns:
+        A likelihood whose ``predictive`` gives log probabilities ``[S, N, K]``.
+
+    Example:
+        >>> import torch
+        >>> categorical().log_prob(torch.zeros(1, 3, 10), torch.tensor([[0, 1, 2]])).exp()
+        tensor([[0.1000, 0.1000, 0.1000]])
+    """
+
+    def log_prob(outputs: Tensor, y: Tensor) -> Tensor:
+        log_p = torch.log_softmax(outputs, -1)
+        return log_p.gather(-1, y.expand(outputs.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+
+    return Likelihood(log_prob, lambda outputs: torch.log_softmax(outputs, -1))
+
+
+def gaussian(noise: float | None = None) -> Likelihood:
+    """Say that outputs are means of targets: ``log p(y | f) = sum_k log N(y_k; f_k, noise^2)``.
+
+    Args:
+        noise: The standard deviation of the noise. None when it is learned: then outputs ``[C, N, 2 K]`` are means
+            and log standard deviations, e.g. of a module in ``WithNoise``.
+
+    Returns:
+        A likelihood whose ``predictive`` gives means and standard deviations, ``[S, N, 2 K]``.
+
+    Raises:
+        ValueError: If ``noise`` is not above 0; from ``log_prob``, if targets and means differ in shape.
+
+    Example:
+        >>> import torch
+        >>> gaussian(noise=1.0).log_prob(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1))
+        tensor([[-0.9189]])
+    """
+    if noise is not None and not 0 < noise < math.inf:
+        raise ValueError(f"noise is {noise}; wanted a finite standard deviation above 0, or None when it is learned")
+
+    def moments(outputs: Tensor) -> tuple[Tensor, Tensor]:
+        if noise is None:
+            mean, log_sd = outputs.chunk(2, dim=-1)
+            return mean, log_sd
+        return outputs, torch.full_like(outputs, math.log(noise))
+
+    def log_prob(outputs: Tensor, y: Tensor) -> Tensor:
+        mean, log_sd = moments(outputs)
+        if y.shape[1:] != mean.shape[1:]:  # [N] against [N, 1] would broadcast to [N, N]
+            raise ValueError(f"y has shape {tuple(y.shape)}; wanted {('...', *mean.shape[1:])}, one column an output")
+        return -(0.5 * ((y - mean) * (-log_sd).exp()).square() + log_sd + 0.5 * _LOG_2PI).sum(-1)
+
+    def predictive(outputs: Tensor) -> Tensor:
+        mean, log_sd = moments(outputs)
+        return torch.cat([mean, log_sd.exp()], -1)
+
+    return Likelihood(log_prob, predictive)
+
+
+def gaussian_prior(network: Network, precision: float | Mapping[str, float]) -> Callable[[Tensor], Tensor]:
+    """Make ``log p(theta) = sum_d log N(theta_d; 0, 1 / precision_d)``.
+
+    Args:
+        network: Whose weights.
+        precision: One number, or one per named parameter (every name of ``network.shapes``).
+
+    Returns:
+        A function ``theta [C, D] -> [C]``.
+
+    Raises:
+        ValueError: If a precision is not above 0, or the names are not those of the network.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.networks import mlp
+        >>> gaussian_prior(mlp(1, 1), precision=2.0)(torch.zeros(1, 2))
+        tensor([-1.1447])
+    """
+    each = precision if isinstance(precision, Mapping) else dict.fromkeys(network.shapes, precision)
+    if each.keys() != network.shapes.keys():
+        raise ValueError(f"precision names {sorted(each)}; wanted each of {sorted(network.shapes)} once")
+    if bad := {name: value for name, value in each.items() if not 0 < value < math.inf}:
+        raise ValueError(f"precision is {bad}; wanted finite numbers above 0 (1 / variance of the prior)")
+    sizes = {name: shape.numel() for name, shape in network.shapes.items()}
+    constant = 0.5 * sum(n * (math.log(each[name]) - _LOG_2PI) for name, n in sizes.items())
+    if len(set(each.values())) == 1:
+        scale = torch.tensor(next(iter(each.values())), dtype=network.dtype)
+    else:
+        scale = torch.cat([torch.full((n,), each[name], dtype=network.dtype) for name, n in sizes.items()])
+
+    def log_prob(theta: Tensor) -> Tensor:
+        return constant - 0.5 * (theta.square() * scale.to(theta.device)).sum(-1)
+
+    return log_prob
+
+
+@dataclass(frozen=True)
+class LogDensity:
+    """Evaluates ``log p(theta | D)`` of stacked weights on a minibatch, up to the evidence.
+
+    Attributes:
+        network: The network.
+        likelihood: What its outputs say about targets.
+        prior: ``theta [C, D] -> [C]``, e.g. ``gaussian_prior(network, 1.0)``.
+        n: How many examples the whole set has.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.networks import mlp
+        >>> network = mlp(2, 3)
+        >>> log_posterior = LogDensity(network, categorical(), gaussian_prior(network, 1.0), n=100)
+        >>> x, y = torch.zeros(1, 4, 2), torch.zeros(1, 4, dtype=torch.long)
+        >>> log_posterior(torch.zeros(5, network.size), Batch(x, y, y)).shape
+        torch.Size([5])
+    """
+
+    network: Network
+    likelihood: Likelihood
+    prior: Callable[[Tensor], Tensor]
+    n: int
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ValueError(f"n is {self.n}; wanted the number of examples in the whole set, 1 or more")
+
+    def __call__(self, theta: Tensor, batch: Batch) -> Tensor:
+        """Return ``log p(theta) + n / B sum_b log p(y_b | x_b, theta)``, ``[C]``, for ``theta [C, D]``."""
+        outputs = self.network(self.network.unravel(theta), batch.x)
+        log_likelihood = self.likelihood.log_prob(outputs, batch.y).sum(-1)
+        return self.prior(theta) + self.n / batch.y.shape[1] * log_likelihood
+
+
+def value_and_grad(
+    log_posterior: Callable[[Tensor, Batch], Tensor], theta: Tensor, batch: Batch
+) -> tuple[Tensor, Tensor]:
+    """Evaluate the log posterior and its gradient, by autograd of the sum over chains.
+
+    Args:
+        log_posterior: ``(theta [C, D], batch) -> [C]``, chain by chain.
+        theta: Stacked weights ``[C, D]``.
+        batch: The minibatch.
+
+    Returns:
+        Values ``[C]`` and gradients ``[C, D]``.
+
+    Example:
+        >>> import torch
+        >>> value_and_grad(lambda theta, batch: -theta.square().sum(-1), torch.ones(1, 2), None)
+        (tensor([-2.]), tensor([[-2., -2.]]))
+    """
+    leaf = theta.detach().requires_grad_()
+    with torch.enable_grad():
+        value = log_posterior(leaf, batch)
+        (grad,) = torch.autograd.grad(value.sum(), leaf)
+    return value.detach(), grad

@@ -1,0 +1,83 @@
+"""The words that all rooms share: batches, data, likelihoods, samplers, costs.
+
+Axes are always in this order: chains ``C`` or draws ``S``, then examples ``N``, then classes or outputs ``K``.
+``theta`` is a flat vector of weights ``[..., D]``; ``Params`` is the same vector as named views.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+Params = dict[str, Tensor]
+
+
+class Data(NamedTuple):
+    """A labelled set in two tensors on one device: ``x [N, ...]`` and ``y [N]`` (classes) or ``[N, K]`` (targets)."""
+
+    x: Tensor
+    y: Tensor
+
+    def to(self, device: torch.device | str) -> "Data":
+        """Move both tensors to a device."""
+        return Data(self.x.to(device), self.y.to(device))
+
+
+class Split(NamedTuple):
+    """A set cut in three: what is learned from, what choices are made on, what is reported."""
+
+    train: Data
+    valid: Data
+    test: Data
+
+    def to(self, device: torch.device | str) -> "Split":
+        """Move all three parts to a device."""
+        return Split(*(part.to(device) for part in self))
+
+
+class Batch(NamedTuple):
+    """Examples of one step, ``x [C, B, ...]`` and ``y [C, B, ...]``, and their rows in the set, ``index [C, B]``.
+
+    The leading axis is 1 when all chains share the minibatch.
+    """
+
+    x: Tensor
+    y: Tensor
+    index: Tensor
+
+
+class Likelihood(NamedTuple):
+    """What the outputs of a network say about the targets.
+
+    ``log_prob(outputs [C, N, K], y [C or 1, N, ...]) -> [C, N]``;
+    ``predictive(outputs [S, N, K])`` gives the parameters of the predictive distribution of each draw.
+    """
+
+    log_prob: Callable[[Tensor, Tensor], Tensor]
+    predictive: Callable[[Tensor], Tensor]
+
+
+class Info(NamedTuple):
+    """What a sampler saw on its way: the (minibatch) log posterior ``[C]`` before the move, and the step size used."""
+
+    log_posterior: Tensor
+    step_size: float
+
+
+class Sampler(NamedTuple):
+    """A Markov kernel over stacked weights.
+
+    ``init(theta [C, D]) -> state``; ``step(state, batch, generators) -> (state, info)`` with one generator a chain.
+    A state has at least ``theta [C, D]`` and ``step``, belongs to ``step`` and may be updated in place by it.
+    """
+
+    init: Callable[[Tensor], Any]
+    step: Callable[[Any, Batch, Sequence[torch.Generator]], tuple[Any, Info]]
+
+
+class Cost(NamedTuple):
+    """What a fit took: gradient evaluations (one minibatch, one network each) and seconds."""
+
+    gradient_evaluations: int
+    seconds: float
