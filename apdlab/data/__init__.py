@@ -1,0 +1,22 @@
+"""Data: toy sets, image sets, and sets of your own."""
+
+from apdlab.data.batches import Batches, batches
+from apdlab.data.idx import read_idx
+from apdlab.data.images import images, images_test
+from apdlab.data.own import data, scale_pixels, split
+from apdlab.data.toy import cubic, digits, two_clusters, two_moons
+
+__all__ = [
+    "Batches",
+    "batches",
+    "cubic",
+    "data",
+    "digits",
+    "images",
+    "images_test",
+    "read_idx",
+    "scale_pixels",
+    "split",
+    "two_clusters",
+    "two_moons",
+]
