@@ -1,0 +1,167 @@
+"""The one loop that every sampler runs in, and what consumes it: a progress bar, kept states."""
+
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from apdlab.chains import Chains
+from apdlab.networks import Network
+from apdlab.streams import streams
+from apdlab.types import Batch, Info, Sampler
+
+
+class Step(NamedTuple):
+    """One step that was taken: its number from 1, the state after it, the sampler's info. Valid until the next."""
+
+    number: int
+    state: Any
+    info: Info
+
+
+class Steps(Sized, Iterable[Step], Protocol):
+    """A run, or a run in a progress bar: steps, and how many they will be."""
+
+
+class Diverged(ArithmeticError):
+    """A chain left the numbers. ``chains`` holds what was kept before, or None."""
+
+    chains: Chains | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """Runs a sampler from ``theta``: iterate over it to get every ``Step``.
+
+    Chain ``c`` draws its noise from ``stream(seed, "noise", c)``, so it is the same in any company.
+
+    Attributes:
+        sampler: The kernel.
+        theta: Where the chains start, ``[C, D]``.
+        batches: ``step -> Batch``.
+        seed: Of the noise.
+        steps: How many.
+
+    Raises:
+        Diverged: When the log posterior of a chain is not finite: names the step, the chain, the step size.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.samplers.sgld import sgld
+        >>> kernel = sgld(lambda theta, batch: -0.5 * theta.square().sum(-1), step_size=0.1)
+        >>> [step.number for step in Run(kernel, torch.zeros(2, 3), lambda t: None, seed=0, steps=3)]
+        [1, 2, 3]
+    """
+
+    sampler: Sampler
+    theta: Tensor
+    batches: Callable[[int], Batch]
+    seed: int
+    steps: int
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps is {self.steps}; wanted 1 or more")
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[Step]:
+        generators = streams(self.seed, "noise", len(self.theta), self.theta.device)
+        state = self.sampler.init(self.theta)
+        for number in range(1, self.steps + 1):
+            state, info = self.sampler.step(state, self.batches(number - 1), generators)
+            _refuse_non_finite(info.log_posterior, number, info.step_size)
+            yield Step(number, state, info)
+
+
+def progress(steps: Steps, bar: Callable[..., tqdm] = tqdm) -> tqdm:
+    """Show how far a run is, its rate, and the mean log posterior of its chains.
+
+    Args:
+        steps: A run.
+        bar: A widget in a notebook and text elsewhere by default; ``tqdm.tqdm`` is always text.
+
+    Returns:
+        The run in a bar, itself to be iterated over.
+    """
+
+    def shown() -> Iterator[Step]:
+        for step in steps:
+            if step.number % every == 0:
+                wrapped.set_postfix_str(f"log posterior {step.info.log_posterior.mean():.4g}", refresh=False)
+            yield step
+
+    every = max(1, len(steps) // 100)
+    wrapped = bar(shown(), total=len(steps), unit=" steps", mininterval=0.5)
+    return wrapped
+
+
+def keep(steps: Steps, network: Network, *, burn_in: int = 0, thin: int = 1) -> Chains:
+    """Run, and keep every ``thin``-th state after the burn-in.
+
+    Args:
+        steps: A run, or a run in a progress bar.
+        network: Whose weights they are.
+        burn_in: How many steps to let pass first.
+        thin: Keep the states after steps ``burn_in + thin, burn_in + 2 thin, ...``.
+
+    Returns:
+        ``Chains`` with ``T = (len(steps) - burn_in) // thin`` states a chain.
+
+    Raises:
+        ValueError: If nothing would be kept.
+        Diverged: If a chain diverges; ``error.chains`` holds the states kept before, all finite.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.networks import mlp
+        >>> from apdlab.samplers.sgld import sgld
+        >>> network = mlp(1, 1)
+        >>> kernel = sgld(lambda theta, batch: -0.5 * theta.square().sum(-1), step_size=0.1)
+        >>> run = Run(kernel, torch.zeros(4, network.size), lambda t: None, seed=0, steps=100)
+        >>> keep(run, network, burn_in=50, thin=10).theta.shape
+        torch.Size([4, 5, 2])
+    """
+    length = (len(steps) - burn_in) // thin if burn_in >= 0 and thin >= 1 else 0
+    if length < 1:
+        raise ValueError(
+            f"burn_in is {burn_in}, thin {thin} of {len(steps)} steps; "
+            f"wanted 0 <= burn_in <= {len(steps)} - thin and thin >= 1"
+        )
+    theta: Tensor | None = None
+    numbers, values, kept = [], [], 0
+    try:
+        for step in steps:
+            number, state, info = step
+            if number <= burn_in or (number - burn_in) % thin:
+                continue
+            if theta is None:
+                theta = state.theta.new_empty(len(state.theta), length, network.size)
+            _refuse_non_finite(state.theta.sum(-1), number, info.step_size)
+            theta[:, kept] = state.theta
+            numbers.append(number)
+            values.append(info.log_posterior.clone())
+            kept += 1
+    except Diverged as error:
+        error.chains = None if theta is None or not kept else _chains(network, theta[:, :kept], numbers, values)
+        raise
+    assert theta is not None
+    return _chains(network, theta, numbers, values)
+
+
+def _chains(network: Network, theta: Tensor, numbers: list[int], values: list[Tensor]) -> Chains:
+    return Chains(network, theta, torch.tensor(numbers), torch.stack(values, dim=1))
+
+
+def _refuse_non_finite(values: Tensor, number: int, step_size: float) -> None:
+    finite = values.isfinite()
+    if not finite.all():
+        chain = int((~finite).nonzero()[0])
+        raise Diverged(
+            f"chain {chain} is not finite at step {number} with step_size {step_size:.3g}: "
+            f"try step_size {step_size / 4:.2g}, a start nearer to the mode, or inputs scaled to [-1, 1]"
+        )

@@ -1,0 +1,119 @@
+r"""Stochastic gradient Langevin dynamics (Welling & Teh, 2011).
+
+On the one scale of this package, with ``U = -log posterior`` summed over the whole set:
+
+``theta <- theta + eps / 2 * grad log posterior(theta) + sqrt(eps T) xi,  xi ~ N(0, I)``
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from apdlab.density import value_and_grad
+from apdlab.schedules import Schedule, constant
+from apdlab.types import Batch, Info, Sampler
+
+
+class State(NamedTuple):
+    """Where the chains are, ``theta [C, D]``, and how many steps they took; ``noise`` is room to work in."""
+
+    theta: Tensor
+    step: int
+    noise: Tensor
+
+
+class APDScale(NamedTuple):
+    """Settings on the scale of this package."""
+
+    step_size: float
+    precision: float
+
+
+def sgld(
+    log_posterior: Callable[[Tensor, Batch], Tensor], step_size: float | Schedule, temperature: float = 1.0
+) -> Sampler:
+    """Build the SGLD kernel: ``theta += eps / 2 grad log posterior + sqrt(eps T) xi``.
+
+    With a constant step it has a bias of its own: on a Gaussian of precision ``k`` the variance is
+    ``(T / k) / (1 - eps k / 4)``, stable while ``eps k < 4``.
+
+    Args:
+        log_posterior: ``(theta [C, D], batch) -> [C]``, on the sum scale.
+        step_size: ``eps``, or a schedule of it.
+        temperature: ``T``; 1 is Bayes, 0 is gradient descent.
+
+    Returns:
+        A sampler of any number of chains. One step costs one gradient per chain.
+
+    Raises:
+        ValueError: If the step size is not above 0 or the temperature is below 0.
+
+    Source: Welling & Teh, 2011, Bayesian learning via stochastic gradient Langevin dynamics,
+    https://www.stats.ox.ac.uk/~teh/research/compstats/WelTeh2011a.pdf
+
+    Example:
+        >>> import torch
+        >>> from apdlab.streams import streams
+        >>> kernel = sgld(lambda theta, batch: -0.5 * theta.square().sum(-1), step_size=0.1)
+        >>> state, info = kernel.step(kernel.init(torch.zeros(4, 2)), None, streams(0, "noise", 4))
+        >>> state.theta.shape, info.log_posterior
+        (torch.Size([4, 2]), tensor([-0., -0., -0., -0.]))
+    """
+    schedule = step_size if callable(step_size) else constant(step_size)
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature is {temperature}; wanted a finite number of 0 or more (1 is Bayes)")
+
+    def init(theta: Tensor) -> State:
+        if theta.ndim != 2:
+            raise ValueError(f"theta has shape {tuple(theta.shape)}; wanted [C, D], one row a chain")
+        start = theta.detach().clone(memory_format=torch.contiguous_format)  # a row's noise depends on its layout
+        return State(start, 0, torch.empty_like(start))
+
+    def step(state: State, batch: Batch, generators: Sequence[torch.Generator]) -> tuple[State, Info]:
+        theta, t, noise = state
+        eps = schedule(t)
+        value, grad = value_and_grad(log_posterior, theta, batch)
+        theta.add_(grad, alpha=eps / 2)
+        if temperature > 0:
+            for row, generator in zip(noise, generators, strict=True):
+                row.normal_(generator=generator)
+            theta.add_(noise, alpha=math.sqrt(eps * temperature))
+        return State(theta, t + 1, noise), Info(value, eps)
+
+    return Sampler(init, step)
+
+
+def from_apd(lr: float, weight_decay: float, n: int) -> APDScale:
+    """Convert the settings of the APD paper's code to this scale: ``eps = lr / n``, ``precision = n weight_decay``.
+
+    Its update ``theta -= lr / 2 (grad mean CE + weight_decay theta) + N(0, lr / n)`` is SGLD at temperature 1 with that
+    step and a Gaussian prior of that precision.
+
+    Args:
+        lr: Its learning rate, on the mean loss.
+        weight_decay: Its L2 factor, on the mean loss.
+        n: Examples in the set.
+
+    Source: Wang et al., 2018, Adversarial distillation of Bayesian neural network posteriors,
+    https://arxiv.org/abs/1806.10317
+
+    Example:
+        >>> from_apd(lr=0.05, weight_decay=0.001, n=50_000)
+        APDScale(step_size=1e-06, precision=50.0)
+    """
+    return APDScale(lr / n, n * weight_decay)
+
+
+def relaxation_steps(step_size: float, precision: float) -> float:
+    """Count the steps in which SGLD forgets a start in directions that only the prior holds: ``2 / (eps precision)``.
+
+    Every chain needs a burn-in of several of these, and a length of many more, before its draws are a posterior.
+
+    Example:
+        >>> round(relaxation_steps(1e-6, 50.0))
+        40000
+    """
+    return 2 / (step_size * precision)
