@@ -1,0 +1,6 @@
+"""Distillers: what turns draws into a posterior that no longer needs them."""
+
+from apdlab.distill import gan, gaussian, judge
+from apdlab.distill.coordinates import Codes, Coordinates, Distilled, pca
+
+__all__ = ["Codes", "Coordinates", "Distilled", "gan", "gaussian", "judge", "pca"]

@@ -1,0 +1,81 @@
+"""What held-out draws say of a distilled posterior: how much noise it lacks, and how far its predictions are off.
+
+A later block of the same chain is held out. In the space of functions, where chains mix, it is a fair judge; in the
+space of weights, where they hardly do, it would prefer whatever is blurred widely enough.
+"""
+
+import torch
+from torch import Tensor
+
+from apdlab.chains import Chains
+from apdlab.distill.coordinates import Distilled
+from apdlab.fidelity import total_variation
+from apdlab.metrics import mutual_information
+from apdlab.moments import Moments
+from apdlab.predict import predict_moments
+from apdlab.streams import stream
+
+
+def match_noise(
+    posterior: Distilled, held_out: Chains, x: Tensor, *, seed: int, n: int = 100, halvings: int = 5
+) -> Distilled:
+    """Choose each chain's noise ``s`` in ``[0, 1]`` so that its draws disagree as much as held-out ones, by bisection.
+
+    The mean mutual information over ``x`` grows with ``s``; ``s`` is found to ``2^-(halvings + 1)``. Labels are not
+    used. Because it is matched, mean mutual information alone no longer judges the result: its correlation over
+    examples and the predictions do.
+
+    Args:
+        posterior: What was distilled from ``G`` chains.
+        held_out: Draws of the same chains that it did not learn from.
+        x: Inputs to compare on, ``[N, ...]``, not the test set.
+        seed: Of the draws.
+        n: How many draws of each chain to compare.
+        halvings: How often the interval is halved.
+
+    Returns:
+        The posterior with that noise.
+    """
+    wanted = disagreement(of_chains(held_out, x, n))
+    low, high = torch.zeros_like(wanted), torch.ones_like(wanted)
+    for _ in range(halvings):
+        middle = (low + high) / 2
+        less = disagreement(of_distilled(posterior.with_noise(middle), x, n, seed)) < wanted
+        low, high = torch.where(less, middle, low), torch.where(less, high, middle)
+    return posterior.with_noise((low + high) / 2)
+
+
+def distance(posterior: Distilled, held_out: Chains, x: Tensor, *, seed: int, n: int = 100) -> Tensor:
+    """Measure the total variation between the predictions of a posterior and of held-out draws, each chain, ``[G]``.
+
+    Args:
+        posterior: What was distilled from ``G`` chains.
+        held_out: Draws of the same chains that it did not learn from.
+        x: Inputs to compare on, ``[N, ...]``.
+        seed: Of the draws.
+        n: How many draws of each chain to compare.
+    """
+    return between(of_distilled(posterior, x, n, seed), of_chains(held_out, x, n))
+
+
+def between(a: list[Moments], b: list[Moments]) -> Tensor:
+    """Measure the total variation between two lists of predictions, pair by pair."""
+    return torch.tensor([total_variation(p, q) for p, q in zip(a, b, strict=True)])
+
+
+def disagreement(predictions: list[Moments]) -> Tensor:
+    """Average each chain's mutual information over the inputs, ``[G]``."""
+    return torch.stack([mutual_information(m).mean() for m in predictions])
+
+
+def of_chains(chains: Chains, x: Tensor, n: int) -> list[Moments]:
+    """Predict with ``n`` draws of each chain, or all that it has."""
+    n = min(n, chains.theta.shape[1])
+    return [predict_moments(chains[c : c + 1].thin(n), x) for c in range(len(chains))]
+
+
+def of_distilled(posterior: Distilled, x: Tensor, n: int, seed: int) -> list[Moments]:
+    """Predict with ``n`` draws of each chain's generator."""
+    chains = len(posterior.coordinates.mean)
+    draws = posterior.sample(n * chains, generator=stream(seed, "judge", device=x.device))
+    return [predict_moments(draws[c::chains], x) for c in range(chains)]

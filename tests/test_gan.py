@@ -1,0 +1,120 @@
+"""Laws of adversarial distillation: gradients against autograd, moments that are exact, shapes no Gaussian has."""
+
+import math
+
+import pytest
+import torch
+
+from apdlab.chains import Chains
+from apdlab.distill import gan, gaussian, judge, pca
+from apdlab.networks import mlp
+from apdlab.streams import stream
+
+NETWORK = mlp(1, 2)  # 4 weights
+X = torch.linspace(-2, 2, 9)[:, None]
+TINY = gan.Recipe(hidden=(16, 16), batch=20, checkpoints=3)
+SHAPED = gan.Recipe(
+    latent=gan.curve(6, 2), hidden=(32, 32, 32), penalty=1.0, learning_rate=2e-3, average=0.98, checkpoints=1
+)
+
+
+def toys(draws, seed):
+    """Two chains of weights in a plane of their space: one goes round a ring, one has two clusters."""
+    generator = torch.Generator().manual_seed(seed)
+    angle = 2 * math.pi * torch.rand(draws, generator=generator)
+    side = torch.randint(2, (draws,), generator=generator) * 4 - 2.0
+    centres = torch.stack([torch.stack([2 * angle.cos(), angle.sin()], -1), torch.stack([side, 0 * side], -1)])
+    codes = centres + 0.15 * torch.randn(2, draws, 2, generator=generator)
+    plane = torch.linalg.qr(torch.randn(2, 4, 2, generator=torch.Generator().manual_seed(7)))[0].mT
+    return Chains(NETWORK, codes @ plane + 0.3, torch.arange(draws), torch.zeros(2, draws))
+
+
+def fitted(steps, seed, recipe=TINY):
+    train, held_out = toys(600, seed=0).split(0.8)
+    coordinates = pca(train.theta, NETWORK, 2)
+    return train, held_out, gan.fit(train, held_out, coordinates, X, steps=steps, seed=seed, recipe=recipe)
+
+
+def energy_distance(a, b):
+    """``2 E|a - b| - E|a - a'| - E|b - b'|``, pair by pair: 0 only for equal distributions (Szekely, 2002)."""
+
+    def mean_gap(p, q):
+        return sum((p - row).norm(dim=-1).sum() for row in q) / (len(p) * len(q))
+
+    return (2 * mean_gap(a, b) - mean_gap(a, a) - mean_gap(b, b)).item()
+
+
+def covariance(y):
+    return torch.stack([torch.cov(chain.double().T, correction=0) for chain in y])
+
+
+@pytest.mark.parametrize("hidden", [(7,), (7, 5), (6, 5, 4)], ids=str)
+def test_critic_gradient_is_that_of_autograd(hidden):
+    critic, rng = mlp(3, *hidden, 1, dtype=torch.float64), torch.Generator().manual_seed(0)
+    theta = torch.randn(2, critic.size, generator=rng, dtype=torch.float64).requires_grad_()
+    y = torch.randn(2, 11, 3, generator=rng, dtype=torch.float64).requires_grad_()
+    params = critic.unravel(theta)
+    (wanted,) = torch.autograd.grad(critic(params, y).sum(), y, create_graph=True)
+    ours = gan.critic_gradient(critic, params, y.detach())
+    torch.testing.assert_close(ours, wanted, rtol=1e-10, atol=1e-10)
+    penalties = [(slope.norm(dim=-1) - 1).square().mean() for slope in (ours, wanted)]
+    (once,), (twice,) = (torch.autograd.grad(penalty, theta) for penalty in penalties)
+    torch.testing.assert_close(once, twice, rtol=1e-10, atol=1e-10)
+    assert twice.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("latent", [gan.normal(6), gan.curve(5, 3), gan.curve(1, 0)], ids=["normal", "curve", "cosine"])
+def test_latents_have_mean_0_variance_1_and_no_correlation(latent):
+    n = 40000
+    z = latent(2, n, torch.Generator().manual_seed(0))
+    assert z.mean(1).abs().max() < 5 / n**0.5
+    assert (z.mT @ z / n - torch.eye(z.shape[-1])).abs().max() < 5 * (2 / n) ** 0.5
+    assert ((z[0] * z[1]).mean(0)).abs().max() < 5 / n**0.5  # chains have latents of their own
+
+
+def test_cosines_of_a_curve_are_of_one_number():
+    z = gan.curve(4, 2)(1, 100, torch.Generator().manual_seed(0))[0].double()
+    u = torch.acos(z[:, 0] / math.sqrt(2)) / math.pi
+    for m in range(1, 5):
+        torch.testing.assert_close(z[:, m - 1], math.sqrt(2) * torch.cos(math.pi * m * u), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("steps", [3, 12])
+def test_codes_have_the_mean_and_covariance_of_the_draws(steps):
+    train, _, (posterior, _, _) = fitted(steps, seed=1)
+    real = posterior.coordinates.encode(train.theta)
+    same, n = posterior.codes.sample(4000, stream(1, "moments")), 20000  # the latents that they were matched on
+    torch.testing.assert_close(same.mean(1), real.mean(1), rtol=0, atol=1e-4)
+    torch.testing.assert_close(covariance(same), covariance(real), rtol=1e-3, atol=1e-4)
+    fresh = posterior.codes.sample(n, stream(2, "moments"))
+    assert (covariance(fresh) - covariance(real)).abs().max() < 0.1 and fresh.mean(1).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_shapes_are_learned_that_a_gaussian_with_the_same_moments_has_not(seed):
+    train, held_out, (posterior, _, _) = fitted(steps=300, seed=seed, recipe=SHAPED)
+    baseline, _ = gaussian.fit(train, held_out, posterior.coordinates, X, seed=seed)
+    fresh = posterior.coordinates.encode(toys(400, seed=100 + seed).theta)
+    ours, normals = (p.codes.sample(400, stream(seed, "test")) for p in (posterior, baseline))
+    for c in range(2):
+        assert energy_distance(ours[c], fresh[c]) < 0.5 * energy_distance(normals[c], fresh[c])
+
+
+def test_a_fit_is_made_of_its_seed():
+    first, again, other = (fitted(6, seed) for seed in (0, 0, 1))
+    draws = [p.sample(10, generator=stream(0, "test")).theta for _, _, (p, _, _) in (first, again, other)]
+    assert torch.equal(draws[0], draws[1]) and not torch.allclose(draws[0], draws[2])
+    assert all(torch.equal(a, b) for a, b in zip(first[2][2], again[2][2], strict=True))
+
+
+def test_the_checkpoint_kept_is_the_nearest_to_what_was_held_out():
+    train, held_out, (posterior, cost, trace) = fitted(30, seed=3)
+    assert trace.critic_cost.shape == (30, 2) and trace.distance.shape == (3, 2) and cost.gradient_evaluations == 0
+    assert (trace.distance.std(0) > 0).all()
+    assert torch.equal(judge.distance(posterior, held_out, X, seed=3), trace.distance.min(0).values)
+    assert torch.equal(trace.floor, judge.between(*(judge.of_chains(b, X, 100) for b in (train, held_out))))
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_fewer_steps_than_checkpoints_are_refused(steps, refusal):
+    assert f"steps is {steps}; wanted at least 3" in refusal(lambda: fitted(steps, seed=0))
