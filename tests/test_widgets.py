@@ -1,0 +1,72 @@
+"""Laws of widgets: a slider moves the picture and back, and figures do not pile up."""
+
+import gc
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+from matplotlib.pyplot import get_fignums
+
+from apdlab.figures import DrawView
+from apdlab.widgets import Picture, draw_explorer
+
+
+def explorer(draws=(4, 4), examples=3):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(examples, 1, 4, 4, generator=generator)
+    probs = {m: torch.rand(s, examples, 3, generator=generator) for m, s in zip(("sgld", "apd"), draws, strict=False)}
+    filters = {m: torch.randn(s, 4, 4, 4, generator=generator) for m, s in zip(("sgld", "apd"), draws, strict=False)}
+    view = DrawView(x, torch.arange(examples), probs, filters)
+    box = draw_explorer(view)
+    return view, *box.children[0].children, box.children[1]
+
+
+@pytest.mark.parametrize(("draws", "examples"), [((4, 4), 3), ((7, 2), 1)])
+def test_sliders_range_over_the_draws_of_all_methods_and_the_images(draws, examples):
+    _, draw, example, _ = explorer(draws, examples)
+    assert (draw.min, draw.max, draw.step) == (0, min(draws) - 1, 1)
+    assert (example.min, example.max, example.step) == (0, examples - 1, 1)
+
+
+@pytest.mark.parametrize("which", ["draw", "example"])
+def test_a_slider_changes_the_picture_and_back_restores_it(which):
+    view, draw, example, image = explorer()
+    slider, before = {"draw": draw, "example": example}[which], image.value
+    slider.value = 2
+    moved, title = image.value, view.fig.get_suptitle()
+    assert moved != before and title.startswith(f"draw {draw.value}, image {example.value},")
+    slider.value = 0
+    assert image.value == before and before[1:4] == b"PNG"
+
+
+def test_sliders_move_together():
+    view, draw, example, image = explorer()
+    draw.value, example.value = 3, 1
+    one = image.value
+    draw.value, example.value = 0, 0
+    example.value, draw.value = 1, 3
+    assert image.value == one and view.fig.get_suptitle() == "draw 3, image 1, label 1"
+
+
+def test_fifty_moves_leave_one_figure_with_as_many_parts():
+    view, draw, _, image = explorer(draws=(4,))
+    gc.collect()
+    figures, parts = sum(type(o) is Figure for o in gc.get_objects()), len(view.fig.findobj())
+    for move in range(50):
+        draw.value = 1 + move % 3
+    gc.collect()
+    assert sum(type(o) is Figure for o in gc.get_objects()) == figures
+    assert get_fignums() == [] and len(view.fig.findobj()) == parts and image.value
+
+
+@pytest.mark.parametrize("dpi", [50, 100])
+def test_a_picture_is_as_wide_as_its_figure_and_drawn_only_when_asked(dpi):
+    fig = Figure(figsize=(2, 1))
+    picture = Picture(fig, dpi)
+    before = picture.image.value
+    assert int.from_bytes(before[16:20]) == 2 * dpi and int.from_bytes(before[20:24]) == dpi
+    assert picture.image.layout.width == f"{2 * dpi}px"
+    fig.text(0.5, 0.5, "new")
+    assert picture.image.value == before
+    picture.refresh()
+    assert picture.image.value != before
