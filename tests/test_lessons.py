@@ -1,0 +1,55 @@
+"""Laws of the exercises of the notebooks: one answer is right, others are told what is off."""
+
+import pytest
+import torch
+
+from apdlab.lessons import AGREED_DOUBT
+from apdlab.metrics import expected_entropy, mutual_information
+from apdlab.moments import moments
+
+
+def predictions(seed):
+    generator = torch.Generator().manual_seed(seed)
+    return moments((2 * torch.randn(6, 21, 4, generator=generator)).log_softmax(-1))
+
+
+def right_answer(m):
+    """Sort by mutual information, keep the lower half, look for the largest entropy."""
+    agreed = sorted(range(21), key=lambda n: mutual_information(m)[n].item())[:11]
+    return max(agreed, key=lambda n: expected_entropy(m)[n].item()), set(agreed)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_digit_is_right_and_every_other_is_told_why_not(seed):
+    m = predictions(seed)
+    best, agreed = right_answer(m)
+    for number in range(21):
+        verdict = AGREED_DOUBT.check(number, m)
+        assert verdict.right == (number == best) and "\n" not in verdict.text
+        if number != best:
+            assert ("less sure" if number in agreed else "disagree more") in verdict.text
+
+
+@pytest.mark.parametrize("kind", [torch.tensor, float, str, lambda number: [number], lambda number: 1000])
+def test_other_kinds_of_answers_get_a_verdict(kind):
+    m = predictions(0)
+    verdict = AGREED_DOUBT.check(kind(right_answer(m)[0]), m)
+    assert verdict.right == (kind is torch.tensor)
+    assert verdict.text.startswith("Right!" if verdict.right else "Not yet")
+
+
+def test_no_answer_is_asked_for_one():
+    assert "in place of None" in AGREED_DOUBT.check(None, predictions(0)).text
+
+
+def test_the_answer_that_is_shown_is_right():
+    code = AGREED_DOUBT.answer.split("```")[1].removeprefix("python\n").strip().split("\n")
+    m = predictions(1)
+    names = {
+        "torch": torch,
+        "m_sgld": m,
+        "mutual_information": mutual_information,
+        "expected_entropy": expected_entropy,
+    }
+    exec("\n".join(code[:-1]), names)
+    assert AGREED_DOUBT.check(eval(code[-1], names), m)
