@@ -79,6 +79,14 @@ def test_cosines_of_a_curve_are_of_one_number():
         torch.testing.assert_close(z[:, m - 1], math.sqrt(2) * torch.cos(math.pi * m * u), rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_critic_measures_how_far_draws_must_be_moved(seed):
+    recipe = TINY._replace(critic_steps=100, learning_rate=2e-3, smoothing=0.0)
+    train, _, (posterior, _, trace) = fitted(3, seed, recipe)
+    far = posterior.coordinates.encode(train.theta).norm(dim=-1).mean(1)  # a new generator is a heap at the origin
+    assert -1.2 * far[1] < trace.critic_cost[2, 1] < -0.7 * far[1]
+
+
 @pytest.mark.parametrize("steps", [3, 12])
 def test_codes_have_the_mean_and_covariance_of_the_draws(steps):
     train, _, (posterior, _, _) = fitted(steps, seed=1)

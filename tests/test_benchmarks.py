@@ -1,0 +1,70 @@
+"""Laws of the benchmarks: each runs, compares equal results, and prints lines that parse. No number is judged."""
+
+import importlib.util
+import math
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+SCRIPTS = sorted(path.name for path in FOLDER.glob("*.py") if path.name != "timing.py")
+
+
+@pytest.fixture(scope="module")
+def timing():
+    spec = importlib.util.spec_from_file_location("timing", FOLDER / "timing.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_benchmark_prints_a_name_and_four_numbers_a_line(script):
+    command = [sys.executable, "-W", "error", str(FOLDER / script), "--toy", "--rounds", "1"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("\t") for line in done.stdout.splitlines() if not line.startswith("#")]
+    assert len(rows) >= 4 and len({row[0] for row in rows}) == len(rows)
+    for _, *numbers in rows:
+        ratio, ours, rival, spread = map(float, numbers)
+        assert 0 < ratio < math.inf and 0 < ours < math.inf and 0 < rival < math.inf and spread == 0
+
+
+BAD = {
+    "other values": ([1.0, 2.0], [1.0, 2.001], "differ by 0.0005"),
+    "NaN": ([1.0, math.nan], [1.0, 2.0], "differ by nan"),
+    "other shape": ([1.0, 2.0], [1.0], "ours has shape (2,) and the rival (1,)"),
+}
+
+
+@pytest.mark.parametrize(("ours", "rival", "seen"), BAD.values(), ids=BAD)
+def test_ways_that_compute_different_things_are_not_compared(timing, refusal, ours, rival, seen):
+    message = refusal(lambda: timing.check_same("sums", torch.tensor(ours), torch.tensor(rival)))
+    assert message.startswith("sums: ") and seen in message
+
+
+def test_rounding_is_no_difference(timing):
+    timing.check_same("sums", torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0001]))
+
+
+def test_all_ways_take_turns(timing):
+    seen = []
+    times = timing.rounds({name: partial(seen.append, name) for name in "abc"}, 3)
+    assert "".join(seen) == "abc" + "abc" + "cba" + "abc"  # once before the first round
+    assert [len(each) for each in times.values()] == [3, 3, 3]
+
+
+def test_the_ratio_is_the_median_over_rounds(timing, capsys):
+    timing.report("x", [1.0, 2.0, 4.0], [3.0, 2.0, 8.0])
+    assert capsys.readouterr().out == "x\t2.00\t2.000\t3.000\t1.00\n"
+
+
+def test_no_rounds_are_refused(timing, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["x", "--rounds", "0"])
+    with pytest.raises(SystemExit):
+        timing.options("x")
+    assert "--rounds is 0; wanted 1 or more" in capsys.readouterr().err

@@ -1,0 +1,112 @@
+"""The quickstart in a real JupyterLab: run all, move the sliders, see the picture answer, no console error."""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+SMALL = {"steps": 900, "burn_in": 100, "thin": 8, "gan_steps": 10, "draws": 40}
+SETTINGS = {
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+}
+READY = """() => { const s = window.jupyterapp?.shell.currentWidget?.context?.sessionContext;
+    return s?.isReady && s.session?.kernel?.connectionStatus === 'connected' && s.session.kernel.status === 'idle'; }"""
+FINISHED = """() => {
+    const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent);
+    const failed = document.querySelector(".jp-OutputArea-output[data-mime-type*='stderr']");
+    return failed || (prompts.length > 10 && prompts.every(text => /[0-9]/.test(text))); }"""
+ERRORS = ".jp-OutputArea-output[data-mime-type*='stderr']"
+PICTURE = ".jp-OutputArea .widget-image"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM, reason="no Chromium: install it, or name it in CHROMIUM"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory):
+    """A copy of the quickstart with small numbers in its parameters cell."""
+    book = json.loads((ROOT / "notebooks" / "00_start_here.ipynb").read_text("utf-8"))
+    cell = next(c for c in book["cells"] if "parameters" in c["metadata"].get("tags", []))
+    cell["source"] = "".join(cell["source"]) + "\n" + "\n".join(f"{name} = {value}" for name, value in SMALL.items())
+    path = tmp_path_factory.mktemp("lab") / "00_start_here.ipynb"
+    path.write_text(json.dumps(book), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def address(notebook):
+    """A JupyterLab on the loopback, with a token and a home of its own."""
+    home, token = notebook.parent / "home", secrets.token_hex(16)
+    (home / "settings").mkdir(parents=True)
+    (home / "settings" / "overrides.json").write_text(json.dumps(SETTINGS), "utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = os.environ | {f"JUPYTER_{kind}_DIR": str(home / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
+    env |= {"APDLAB_NOTEBOOKS": str(ROOT / "notebooks"), "APDLAB_RUN_DIR": str(home / "run"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
+    command += [
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={notebook.parent}",
+        "--LabApp.expose_app_in_browser=True",
+    ]
+    command += [f"--IdentityProvider.token={token}", f"--LabApp.app_settings_dir={home / 'settings'}"]
+    with (home / "lab.log").open("w") as log, subprocess.Popen(command, env=env, stdout=log, stderr=log) as lab:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/api?token={token}", home / "lab.log")
+            yield f"http://127.0.0.1:{port}/lab/tree/{notebook.name}?token={token}&reset"
+        finally:
+            lab.terminate()
+
+
+def wait_for(url, log, seconds=60):
+    for _ in range(2 * seconds):
+        try:
+            return urllib.request.urlopen(url, timeout=2).close()
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(log.read_text()[-2000:])
+
+
+def test_quickstart_runs_and_its_sliders_answer(address):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    noise = []
+    with sync_api.sync_playwright() as play, play.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.on("console", lambda message: noise.append(message.text) if message.type == "error" else None)
+        page.on("requestfailed", lambda request: noise.append(request.url))
+        page.goto(address, wait_until="commit")
+        page.wait_for_function(READY, timeout=90_000)
+        page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+        page.wait_for_function(FINISHED, timeout=60_000)
+        assert page.locator(ERRORS).all_inner_texts() == []
+        handles = page.locator(".jp-OutputArea .noUi-handle")
+        assert handles.count() == 2
+        for i in range(2):
+            before = page.locator(PICTURE).get_attribute("src")
+            handles.nth(i).focus()
+            page.keyboard.press("ArrowRight")
+            change = f"before => document.querySelector('{PICTURE}').src !== before"
+            page.wait_for_function(change, arg=before, timeout=10_000)
+    assert noise == []

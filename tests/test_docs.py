@@ -1,0 +1,43 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+import make  # noqa: E402
+
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_readme_says_what_the_kept_run_measured():
+    assert make.told(README) == README
+
+
+def test_a_changed_number_changes_the_readme(tmp_path, monkeypatch):
+    numbers = json.loads((make.DOCS / "00_start_here" / "numbers.json").read_text("utf-8"))
+    numbers["rows"][0]["accuracy"] = 0.123
+    (tmp_path / "00_start_here").mkdir()
+    (tmp_path / "00_start_here" / "numbers.json").write_text(json.dumps(numbers), "utf-8")
+    monkeypatch.setattr(make, "DOCS", tmp_path)
+    assert "0.123" in make.told(README)
+
+
+@pytest.mark.parametrize("values, text", [([0.5, 0.25], "0.250 to 0.500"), ([1.0, 1.0], "1.000"), ([None, 0.1], "-")])
+def test_a_span_is_lowest_to_highest(values, text):
+    assert make.span(values) == text
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^):#]+)\)", README))))
+def test_links_within_the_readme_lead_somewhere(target):
+    assert (ROOT / target).exists()
+
+
+def test_the_readme_example_runs():
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert 0 < float(re.search(r"tensor\(([\d.]+)", run.stdout).group(1)) < 0.7
