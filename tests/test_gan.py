@@ -18,7 +18,7 @@ SHAPED = gan.Recipe(
 )
 
 
-def toys(draws, seed):
+def toys(draws, seed, blur=0.0):
     """Two chains of weights in a plane of their space: one goes round a ring, one has two clusters."""
     generator = torch.Generator().manual_seed(seed)
     angle = 2 * math.pi * torch.rand(draws, generator=generator)
@@ -26,11 +26,12 @@ def toys(draws, seed):
     centres = torch.stack([torch.stack([2 * angle.cos(), angle.sin()], -1), torch.stack([side, 0 * side], -1)])
     codes = centres + 0.15 * torch.randn(2, draws, 2, generator=generator)
     plane = torch.linalg.qr(torch.randn(2, 4, 2, generator=torch.Generator().manual_seed(7)))[0].mT
-    return Chains(NETWORK, codes @ plane + 0.3, torch.arange(draws), torch.zeros(2, draws))
+    theta = codes @ plane + 0.3 + blur * torch.randn(2, draws, 4, generator=generator)
+    return Chains(NETWORK, theta, torch.arange(draws), torch.zeros(2, draws))
 
 
-def fitted(steps, seed, recipe=TINY):
-    train, held_out = toys(600, seed=0).split(0.8)
+def fitted(steps, seed, recipe=TINY, blur=0.0):
+    train, held_out = toys(600, 0, blur).split(0.8)
     coordinates = pca(train.theta, NETWORK, 2)
     return train, held_out, gan.fit(train, held_out, coordinates, X, steps=steps, seed=seed, recipe=recipe)
 
@@ -116,13 +117,26 @@ def test_a_fit_is_made_of_its_seed():
 
 
 def test_the_checkpoint_kept_is_the_nearest_to_what_was_held_out():
-    train, held_out, (posterior, cost, trace) = fitted(30, seed=3)
+    train, held_out, (posterior, cost, trace) = fitted(30, seed=1, blur=1.0)  # something left out, for noise
     assert trace.critic_cost.shape == (30, 2) and trace.distance.shape == (3, 2) and cost.gradient_evaluations == 0
     assert (trace.distance.std(0) > 0).all()
-    assert torch.equal(judge.distance(posterior, held_out, X, seed=3), trace.distance.min(0).values)
+    assert torch.equal(judge.distance(posterior, held_out, X, seed=1), trace.distance.min(0).values)
     assert torch.equal(trace.floor, judge.between(*(judge.of_chains(b, X, 100) for b in (train, held_out))))
+
+
+def test_a_generator_weighs_what_its_layers_hold():
+    _, _, (posterior, _, _) = fitted(3, seed=0)
+    weights = (32 + 1) * 16 + (16 + 1) * 16 + (16 + 1) * 2
+    assert posterior.nbytes == posterior.coordinates.nbytes + 4 * 2 * weights + 4 * 2
 
 
 @pytest.mark.parametrize("steps", [0, 2])
 def test_fewer_steps_than_checkpoints_are_refused(steps, refusal):
-    assert f"steps is {steps}; wanted at least 3" in refusal(lambda: fitted(steps, seed=0))
+    assert f"steps is {steps}, checkpoints 3; wanted 1 <= checkpoints <= steps" in refusal(
+        lambda: fitted(steps, seed=0)
+    )
+
+
+@pytest.mark.parametrize("steps", [3, 7, 13])
+def test_there_are_as_many_checkpoints_as_asked_for_whatever_the_steps(steps):
+    assert len(fitted(steps, seed=0)[2][2].distance) == 3

@@ -1,3 +1,4 @@
+import importlib.metadata
 import json
 import math
 from pathlib import Path
@@ -112,7 +113,7 @@ def test_a_figure_is_saved_with_its_numbers(folder):
     }
     assert numbers_of(run)["rows"] == [{"nll": 0.5}]
     assert numbers_of(run)["parameters"] == dict(run.values)
-    assert numbers_of(run)["versions"]["torch"] == torch.__version__
+    assert numbers_of(run)["versions"]["torch"] == importlib.metadata.version("torch")
 
 
 def test_equal_runs_write_equal_files(folder, monkeypatch, tmp_path):

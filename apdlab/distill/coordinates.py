@@ -57,7 +57,7 @@ def pca(theta: Tensor, network: Network, k: int, whitening: float = 0.5) -> Coor
         whitening: ``w``, from 0 to 1.
 
     Raises:
-        ValueError: If ``k`` or ``whitening`` is out of range.
+        ValueError: If ``k`` or ``whitening`` is out of range, or the draws have no spread in ``k`` directions.
 
     Example:
         >>> import torch
@@ -76,6 +76,8 @@ def pca(theta: Tensor, network: Network, k: int, whitening: float = 0.5) -> Coor
     basis = _leading_directions(centred, k)
     codes = centred @ basis.mT
     sd = codes.std(1)
+    if not (sd > 1e-6 * sd[:, :1]).all() or not sd[:, 0].all():
+        raise ValueError(f"k is {k}; the draws of a chain spread in fewer directions: take a smaller k, or thin less")
     left_out = (centred - codes @ basis).square().mean(1)
     residual = torch.stack([part.flatten(1).mean(-1).sqrt() for part in network.unravel(left_out).values()], -1)
     return Coordinates(mean, basis, sd**whitening * sd[:, :1] ** (1 - whitening), residual)

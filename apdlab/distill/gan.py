@@ -71,7 +71,7 @@ class Recipe(NamedTuple):
     betas: tuple[float, float] = (0.5, 0.9)
     smoothing: float = 0.02
     average: float = 0.995
-    checkpoints: int = 5
+    checkpoints: int = 4
 
 
 PAPER_SIZES = Recipe()
@@ -115,16 +115,17 @@ def fit(
         The posterior, its cost (no gradient of the network is evaluated), and the trace of the training.
 
     Raises:
-        ValueError: If ``steps`` is smaller than the number of checkpoints.
+        ValueError: If there is no checkpoint, or there are more than steps.
     """
-    if steps < recipe.checkpoints:
-        raise ValueError(f"steps is {steps}; wanted at least {recipe.checkpoints}, one per checkpoint")
+    if not 1 <= recipe.checkpoints <= steps:
+        raise ValueError(f"steps is {steps}, checkpoints {recipe.checkpoints}; wanted 1 <= checkpoints <= steps")
     start = time.perf_counter()
     pair = _Pair(coordinates.encode(train.theta), recipe, steps, stream(seed, "gan", device=x.device))
     critic_cost, kept, noise, distance = [], [], [], []
+    checkpoints = {steps * (i + 1) // recipe.checkpoints for i in range(recipe.checkpoints)}
     for step in range(1, steps + 1):
         critic_cost.append(pair.step())
-        if step % (steps // recipe.checkpoints) == 0:
+        if step in checkpoints:
             kept.append(pair.matched(stream(seed, "moments", device=x.device)))
             candidate = Distilled(train.network, coordinates, pair.codes(kept[-1]))
             candidate = judge.match_noise(candidate, held_out, x, seed=seed)

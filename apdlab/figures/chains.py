@@ -46,13 +46,12 @@ def distillation(critic_cost: Tensor, distance: Tensor, floor: Tensor) -> Figure
         2
     """
     steps, checkpoints = len(critic_cost), len(distance)
-    every = steps // checkpoints
     with styled():
         fig, (left, right) = panels(9, 2.9, columns=2)
         left.plot(critic_cost.numpy(force=True), lw=0.6, alpha=0.5, color=COLOURS["apd"])
         left.plot(critic_cost.mean(1).numpy(force=True), lw=1.5, color=COLOURS["apd"])
         left.set(xlabel="generator step", ylabel="critic cost", title="thin: one generator each; thick: their mean")
-        at = [every * (i + 1) for i in range(checkpoints)]
+        at = [steps * (i + 1) // checkpoints for i in range(checkpoints)]
         right.plot(at, distance.numpy(force=True), lw=0.8, alpha=0.5, marker="o", ms=3, color=COLOURS["apd"])
         right.plot(at, distance.mean(1).numpy(force=True), lw=1.8, color=COLOURS["apd"], label="generated draws")
         right.axhline(floor.mean().item(), color=COLOURS["sgld"], lw=1.5, ls="--", label="draws it learned from")
