@@ -23,12 +23,14 @@ NAMES = {"sgld": "SGLD", "apd": "APD", "gaussian": "low-rank Gaussian", "mean": 
 
 
 def keep(run: Path) -> None:
-    """Copy a run's numbers and pictures here."""
+    """Copy a run's numbers here under its profile, and the pictures of profile smoke."""
     place = DOCS / run.name
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
-    for file in [run / "numbers.json", *sorted((run / "figures").glob("*.png"))]:
-        shutil.copy(file, place / file.name)
+    place.mkdir(exist_ok=True)
+    profile = json.loads((run / "numbers.json").read_text("utf-8"))["parameters"]["profile"]
+    shutil.copy(run / "numbers.json", place / f"{profile}.json")
+    if profile == "smoke":
+        for file in (run / "figures").glob("*.png"):
+            shutil.copy(file, place / file.name)
 
 
 def table(numbers: dict) -> str:
@@ -41,10 +43,12 @@ def table(numbers: dict) -> str:
         cells = [span([row[column] for row in repeats]) for column in COLUMNS]
         lines.append("| " + " | ".join([NAMES[method], *cells]) + " |")
     mixing = {row["name"]: row["r_hat_max"] for row in numbers["mixing"]}
-    profile, seed = numbers["parameters"]["profile"], numbers["parameters"]["seed"]
+    asked = numbers["parameters"]
     lines.append(
-        f"\nLowest to highest of {len(repeats)} repeats, profile `{profile}`, seed {seed}. Largest R-hat: "
-        f"{mixing['functions']:.3f} of functions, {mixing['weights']:.2f} of weights."
+        f"\nProfile `{asked['profile']}` (step size {asked['step_size']:g}, {asked['steps']:,} steps), "
+        f"seed {asked['seed']}. "
+        f"Lowest to highest of {len(repeats)} repeats. "
+        f"Largest R-hat: {mixing['functions']:.3f} of functions, {mixing['weights']:.2f} of weights."
     )
     return "\n".join(lines) + "\n"
 
@@ -58,10 +62,11 @@ def span(values: list[float | None]) -> str:
 
 
 def told(readme: str) -> str:
-    """Give the README with its table as the kept run has it."""
-    numbers = json.loads((DOCS / "00_start_here" / "numbers.json").read_text("utf-8"))
+    """Give the README with its tables as the kept runs have them."""
+    runs = [DOCS / "00_start_here" / f"{profile}.json" for profile in ("smoke", "quick")]
+    tables = "\n".join(table(json.loads(run.read_text("utf-8"))) for run in runs)
     head, rest = readme.split(BEGIN)
-    return head + BEGIN + table(numbers) + END + rest.split(END)[1]
+    return head + BEGIN + tables + END + rest.split(END)[1]
 
 
 if __name__ == "__main__":
