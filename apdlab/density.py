@@ -7,6 +7,7 @@ estimates the sum as ``n / B`` times its own. Temperature 1 is Bayes.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -106,11 +107,21 @@ def gaussian_prior(network: Network, precision: float | Mapping[str, float]) -> 
         scale = torch.tensor(next(iter(each.values())), dtype=network.dtype)
     else:
         scale = torch.cat([torch.full((n,), each[name], dtype=network.dtype) for name, n in sizes.items()])
+    return lambda theta: constant + _Quadratic.apply(theta, scale.to(theta.device))
 
-    def log_prob(theta: Tensor) -> Tensor:
-        return constant - 0.5 * (theta.square() * scale.to(theta.device)).sum(-1)
 
-    return log_prob
+class _Quadratic(torch.autograd.Function):
+    """``-1/2 sum_d scale_d theta_d^2``: its gradient in one pass, where autograd takes half the time of a step."""
+
+    @staticmethod
+    def forward(ctx: Any, theta: Tensor, scale: Tensor) -> Tensor:
+        ctx.save_for_backward(theta, scale)
+        return -0.5 * torch.linalg.vecdot(theta * scale, theta)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        theta, scale = ctx.saved_tensors
+        return theta * scale * -grad.unsqueeze(-1), None
 
 
 @dataclass(frozen=True)
