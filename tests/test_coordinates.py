@@ -1,10 +1,12 @@
 """Laws of principal coordinates, against numpy's singular value decomposition, and of the posterior made in them."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
 
-from apdlab.distill import Codes, Coordinates, Distilled, pca
+from apdlab.distill import Coordinates, Distilled, pca, raw, standardised
 from apdlab.networks import mlp
 
 NETWORK = mlp(3, 4, 2, dtype=torch.float64)  # 26 weights in four tensors
@@ -32,8 +34,21 @@ def decode(coordinates, y):
     return torch.stack([torch.stack(chain) for chain in rows])
 
 
-def fixed(y):
-    return Codes(lambda n, generator: y[:, :n], y.nbytes)
+@dataclass(frozen=True)
+class Fixed:
+    """Codes that are always the same."""
+
+    y: torch.Tensor
+
+    @property
+    def nbytes(self):
+        return self.y.nbytes
+
+    def __getitem__(self, chains):
+        return Fixed(self.y[chains])
+
+    def sample(self, n, generator):
+        return self.y[:, :n]
 
 
 def drawn(posterior, n, seed=0):
@@ -90,6 +105,35 @@ def test_chains_have_coordinates_of_their_own():
     assert both.nbytes == sum(part.nbytes for part in both) == 8 * 2 * (26 + 4 * 26 + 4 + 4)
 
 
+PLAIN = pytest.mark.parametrize("made", [raw, standardised])
+
+
+@PLAIN
+def test_weights_are_coordinates_that_leave_nothing_out(made):
+    theta = chains_of(20)
+    coordinates = made(theta, NETWORK)
+    y = coordinates.encode(theta)
+    torch.testing.assert_close(coordinates.decode(y), theta, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(y, theta if made is raw else (theta - theta.mean(1, True)) / theta.std(1, keepdim=True))
+    assert coordinates.residual.shape == (2, 4) and not coordinates.residual.any()
+    posterior = Distilled(NETWORK, coordinates, Fixed(y), torch.ones(2))
+    for c in range(2):
+        torch.testing.assert_close(drawn(posterior, 40)[c::2], theta[c])
+        torch.testing.assert_close(drawn(posterior[c : c + 1], 20), theta[c])
+    assert posterior.nbytes == coordinates.nbytes + y.nbytes + 2 * 4
+
+
+def test_a_weight_that_never_moves_stays_where_it_is():
+    theta = chains_of(20)
+    theta[:, :, 3] = 1.5
+    coordinates = standardised(theta, NETWORK)
+    assert coordinates.encode(theta)[..., 3].eq(0).all() and coordinates.decode(torch.ones(2, 1, 26)).isfinite().all()
+
+
+def test_a_single_draw_has_no_spread(refusal):
+    assert "theta has 1 draw a chain; wanted 2" in refusal(lambda: standardised(chains_of(1), NETWORK))
+
+
 REFUSED = {
     "no direction": ("k is 0; wanted 1 to 9", {"k": 0}),
     "more than draws span": ("k is 10; wanted 1 to 9: 10 draws span no more", {"k": 10}),
@@ -107,7 +151,7 @@ def test_coordinates_that_cannot_be_are_refused(said, arguments, refusal):
 @pytest.mark.parametrize("chains", [1, 2])
 def test_a_draw_is_the_mean_plus_its_code_times_the_basis(chains):
     coordinates, y = pca(chains_of(20), NETWORK, 4).of(slice(chains)), normal(chains, 7, 4, seed=3)
-    got = drawn(Distilled(NETWORK, coordinates, fixed(y)), 7 * chains)
+    got = drawn(Distilled(NETWORK, coordinates, Fixed(y)), 7 * chains)
     for c, wanted in enumerate(decode(coordinates, y)):
         torch.testing.assert_close(got[c::chains], wanted, rtol=1e-12, atol=1e-12)
 
@@ -117,14 +161,14 @@ def test_a_draw_is_the_mean_plus_its_code_times_the_basis(chains):
 def test_every_chain_is_drawn_alike(n, noise):
     means = torch.arange(3.0)[:, None].expand(3, 26)
     coordinates = Coordinates(means, torch.zeros(3, 1, 26), torch.ones(3, 1), torch.zeros(3, 4))
-    got = drawn(Distilled(NETWORK, coordinates, fixed(torch.zeros(3, 10, 1)), noise), n)
+    got = drawn(Distilled(NETWORK, coordinates, Fixed(torch.zeros(3, 10, 1)), noise), n)
     counts = got[:, 0].long().bincount(minlength=3)
     assert len(got) == n and counts.max() - counts.min() <= 1
 
 
 def test_what_noise_adds_has_the_variance_that_was_left_out():
     coordinates, n, s = pca(chains_of(20), NETWORK, 4), 4000, [0.5, 2.0]
-    posterior = Distilled(NETWORK, coordinates, fixed(torch.zeros(2, n, 4, dtype=torch.float64)))
+    posterior = Distilled(NETWORK, coordinates, Fixed(torch.zeros(2, n, 4, dtype=torch.float64)))
     theta = drawn(posterior.with_noise(torch.tensor(s)), 2 * n)
     for c in range(2):
         parts = (theta[c::2] - coordinates.mean[c]).split(SIZES, -1)
@@ -138,7 +182,7 @@ def test_what_noise_adds_has_the_variance_that_was_left_out():
 @pytest.mark.parametrize("chains", [slice(0, 1), slice(1, 3), slice(None)], ids=str)
 def test_selected_chains_give_the_same_draws_as_before(chains):
     coordinates = pca(torch.cat([chains_of(20), chains_of(30)[:1, :20]]), NETWORK, 4)
-    whole = Distilled(NETWORK, coordinates, fixed(normal(3, 5, 4)), torch.zeros(3))
+    whole = Distilled(NETWORK, coordinates, Fixed(normal(3, 5, 4)), torch.zeros(3))
     part, rows = whole[chains], list(range(3))[chains]
     assert len(part.coordinates.mean) == len(rows)
     for i, c in enumerate(rows):
@@ -147,7 +191,7 @@ def test_selected_chains_give_the_same_draws_as_before(chains):
 
 def test_bytes_add_up_over_the_chains():
     coordinates, y = pca(chains_of(20), NETWORK, 4), normal(2, 5, 4)
-    quiet = Distilled(NETWORK, coordinates, fixed(y))
+    quiet = Distilled(NETWORK, coordinates, Fixed(y))
     loud = quiet.with_noise(torch.zeros(2))
     assert quiet.nbytes == coordinates.nbytes + y.nbytes and loud.nbytes == quiet.nbytes + 2 * 8
     for posterior in (quiet, loud):
@@ -156,11 +200,11 @@ def test_bytes_add_up_over_the_chains():
 
 @pytest.mark.parametrize("noise", [[0.5], [0.5, -0.1], [[0.5, 0.5]], [0.5, float("nan")]], ids=str)
 def test_noise_that_cannot_be_is_refused(noise, refusal):
-    posterior = Distilled(NETWORK, pca(chains_of(20), NETWORK, 4), fixed(normal(2, 5, 4)))
+    posterior = Distilled(NETWORK, pca(chains_of(20), NETWORK, 4), Fixed(normal(2, 5, 4)))
     assert "wanted 2 factors of 0 or more" in refusal(lambda: posterior.with_noise(torch.tensor(noise)))
 
 
 @pytest.mark.parametrize("n", [0, -3])
 def test_no_draws_are_refused(n, refusal):
-    posterior = Distilled(NETWORK, pca(chains_of(20), NETWORK, 4), fixed(normal(2, 5, 4)))
+    posterior = Distilled(NETWORK, pca(chains_of(20), NETWORK, 4), Fixed(normal(2, 5, 4)))
     assert f"n is {n}; wanted 1 draw" in refusal(lambda: drawn(posterior, n))

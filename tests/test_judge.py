@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from apdlab.chains import Chains
-from apdlab.distill import Codes, Coordinates, Distilled, judge
+from apdlab.distill import Coordinates, Distilled, judge, raw
+from apdlab.distill.gaussian import Normal
 from apdlab.metrics import mutual_information
 from apdlab.networks import mlp
 from apdlab.predict import predict_moments
@@ -23,7 +24,7 @@ def posterior():
     basis = torch.linalg.qr(torch.randn(2, 39, 2, generator=rng(0)))[0].mT
     mean = torch.randn(2, 1, generator=rng(1)) + torch.randn(2, 39, generator=rng(2))
     coordinates = Coordinates(mean, basis, torch.ones(2, 2), torch.full((2, 4), 0.8))
-    return Distilled(NETWORK, coordinates, Codes(lambda n, generator: torch.randn(2, n, 2, generator=generator), 0))
+    return Distilled(NETWORK, coordinates, Normal(torch.ones(2, 2)))
 
 
 def chains_from(distilled, each, seed):
@@ -76,3 +77,10 @@ def test_identical_predictions_are_at_distance_0():
     assert judge.between(a, a).tolist() == [0, 0] and (judge.between(a, b) > 0).all()
     assert torch.equal(judge.between(b, a), judge.distance(posterior(), held_out, X, seed=0, n=20))
     assert not torch.equal(judge.between(b, a), judge.distance(posterior(), held_out, X, seed=1, n=20))
+
+
+def test_there_is_no_noise_where_nothing_is_left_out():
+    held_out = chains_from(posterior(), 30, seed=3)
+    weights = raw(held_out.theta, NETWORK)
+    found = judge.match_noise(Distilled(NETWORK, weights, Normal(torch.ones(2, 39))), held_out, X, seed=0)
+    assert found.noise.tolist() == [0, 0]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from apdlab.chains import Chains
-from apdlab.distill import gan, gaussian, pca
+from apdlab.distill import gan, gaussian, mixture, pca, raw, standardised
 from apdlab.draws import Draws
 from apdlab.metrics import mutual_information
 from apdlab.networks import mlp
@@ -16,6 +16,7 @@ from apdlab.predict import predict, predict_moments
 NETWORK = mlp(2, 4, 3)  # 27 weights
 X = torch.randn(15, 2, generator=torch.Generator().manual_seed(9))
 TOY = gan.Recipe(hidden=(8,), batch=10, checkpoints=2)
+PAPER = gan.PAPER._replace(hidden=(8, 8, 8), batch=10)
 
 
 @cache
@@ -23,6 +24,11 @@ def blocks():
     theta = torch.randn(2, 60, 27, generator=torch.Generator().manual_seed(0))
     train, held_out = Chains(NETWORK, theta, torch.arange(60), torch.zeros(2, 60)).split(0.7)
     return train, held_out, pca(train.theta, NETWORK, 4)
+
+
+def weights(coordinates):
+    train, held_out, _ = blocks()
+    return train, held_out, coordinates(train.theta, NETWORK)
 
 
 def in_a_plane():
@@ -41,6 +47,11 @@ POSTERIORS = {
     "a Gaussian without noise": (lambda: gaussian.fit(*blocks(), X, seed=0)[0].with_noise(torch.zeros(2)),
                                  4 * 2 * 5 * 27, True),
     "a generator": (lambda: gan.fit(*blocks(), X, steps=4, seed=0, recipe=TOY)[0], 4 * 2 * 5 * 27, True),
+    "a mixture": (lambda: mixture.fit(*blocks(), X, seed=0, components=3)[0], 4 * 2 * 5 * 27, True),
+    "a generator of weights": (lambda: gan.fit(*weights(raw), X, steps=2, seed=0, recipe=PAPER)[0], 4 * 2 * 9 * 27,
+                               True),
+    "a generator of scaled weights": (lambda: gan.fit(*weights(standardised), X, steps=2, seed=0, recipe=PAPER)[0],
+                                      4 * 2 * 11 * 27, True),
 }  # fmt: skip
 MADE = cache(lambda name: POSTERIORS[name][0]())
 EVERY = pytest.mark.parametrize("name", POSTERIORS)

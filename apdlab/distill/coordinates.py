@@ -1,12 +1,11 @@
-r"""Principal coordinates of draws: where distillers work, because a draw has many weights and few directions.
+r"""Coordinates of draws: the weights themselves, or the few directions in which draws of many weights differ.
 
 ``theta = mean + (scale * y) @ basis + s * residual * xi``: ``y`` is what a distiller learns, the last term stands for
-what the ``k`` directions leave out.
+what the ``k`` directions leave out. ``raw``, ``standardised`` and ``pca`` are one choice.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -16,32 +15,85 @@ from apdlab.networks import Network
 
 
 class Coordinates(NamedTuple):
-    """Principal coordinates of each of ``G`` chains, and what they leave out.
+    """Describe the draws of each of ``G`` chains, ``theta = mean + (scale * y) @ basis``, and say what that leaves out.
 
     Attributes:
-        mean: ``[G, D]``.
-        basis: Orthonormal rows, leading direction first, ``[G, k, D]``.
-        scale: What a coordinate is divided by, ``[G, k]``.
+        mean: ``[G, D]``, or ``[G, 1]`` for all weights alike.
+        basis: Orthonormal rows, leading direction first, ``[G, k, D]``; None when coordinates are the weights.
+        scale: What a coordinate is divided by, ``[G, k]``, or ``[G, 1]``.
         residual: Root mean square over each named tensor of the network of what is left out, ``[G, tensors]``.
     """
 
     mean: Tensor
-    basis: Tensor
+    basis: Tensor | None
     scale: Tensor
     residual: Tensor
 
     @property
     def nbytes(self) -> int:
         """Bytes of mean, basis, scale and residual."""
-        return sum(part.nbytes for part in self)
+        return sum(part.nbytes for part in self if part is not None)
 
     def of(self, chains: slice) -> "Coordinates":
         """Select those of some chains."""
-        return Coordinates(*(part[chains] for part in self))
+        return Coordinates(*(None if part is None else part[chains] for part in self))
 
     def encode(self, theta: Tensor) -> Tensor:
         """Give the coordinates ``y [G, T, k]`` of weights ``[G, T, D]``."""
-        return (theta - self.mean[:, None]) @ self.basis.mT / self.scale[:, None]
+        centred = theta - self.mean[:, None]
+        return (centred if self.basis is None else centred @ self.basis.mT) / self.scale[:, None]
+
+    def decode(self, y: Tensor) -> Tensor:
+        """Give the weights ``[G, T, D]`` of coordinates ``y [G, T, k]``."""
+        scaled = y * self.scale[:, None]
+        return (
+            self.mean[:, None] + scaled if self.basis is None else torch.baddbmm(self.mean[:, None], scaled, self.basis)
+        )
+
+
+def raw(theta: Tensor, network: Network) -> Coordinates:
+    """Take the weights as they are for coordinates, as the APD paper does: ``y = theta``.
+
+    Args:
+        theta: Weights ``[G, T, D]``.
+        network: Whose weights they are.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.networks import mlp
+        >>> theta = torch.randn(2, 50, 9)
+        >>> torch.equal(raw(theta, mlp(2, 3)).encode(theta), theta)
+        True
+    """
+    nothing = theta.new_zeros(len(theta), 1)
+    return Coordinates(nothing, None, nothing + 1, theta.new_zeros(len(theta), len(network.shapes)))
+
+
+def standardised(theta: Tensor, network: Network) -> Coordinates:
+    """Take the weights for coordinates, each with mean 0 and variance 1: ``y_d = (theta_d - mean_d) / sd_d``.
+
+    A weight that never moves keeps scale 1.
+
+    Args:
+        theta: Weights ``[G, T, D]``, ``T`` 2 or more.
+        network: Whose weights they are.
+
+    Raises:
+        ValueError: If a chain has a single draw.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.networks import mlp
+        >>> theta = 5 + 3 * torch.randn(2, 50, 9, generator=torch.Generator().manual_seed(0))
+        >>> y = standardised(theta, mlp(2, 3)).encode(theta)
+        >>> bool(y.mean(1).abs().max() < 1e-5), bool((y.std(1) - 1).abs().max() < 1e-5)
+        (True, True)
+    """
+    if theta.shape[1] < 2:
+        raise ValueError(f"theta has {theta.shape[1]} draw a chain; wanted 2 or more, to have a spread")
+    sd = theta.std(1)
+    still = theta.new_zeros(len(theta), len(network.shapes))
+    return Coordinates(theta.mean(1), None, torch.where(sd > 0, sd, 1), still)
 
 
 def pca(theta: Tensor, network: Network, k: int, whitening: float = 0.5) -> Coordinates:
@@ -94,11 +146,21 @@ def _leading_directions(centred: Tensor, k: int) -> Tensor:
     return torch.linalg.qr((vectors @ centred).mT)[0].mT
 
 
-class Codes(NamedTuple):
-    """What a distiller learned: ``sample(n, generator) -> y [G, n, k]``, and what it weighs in bytes."""
+class Codes(Protocol):
+    """What a distiller learned: a frozen dataclass of tensors that makes codes of ``G`` chains."""
 
-    sample: Callable[[int, torch.Generator], Tensor]
-    nbytes: int
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what it holds."""
+        ...
+
+    def __getitem__(self, chains: slice) -> "Codes":
+        """Select what belongs to some chains."""
+        ...
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Give ``n`` codes of each chain, ``[G, n, k]``."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -128,10 +190,8 @@ class Distilled:
 
     def __getitem__(self, chains: slice) -> "Distilled":
         """Select the generators of some chains."""
-        part = self.coordinates.of(chains)
-        share = self.codes.nbytes * len(part.mean) // len(self.coordinates.mean)
-        codes = Codes(lambda n, generator: self.codes.sample(n, generator)[chains], share)
-        return replace(self, coordinates=part, codes=codes, noise=None if self.noise is None else self.noise[chains])
+        noise = None if self.noise is None else self.noise[chains]
+        return Distilled(self.network, self.coordinates.of(chains), self.codes[chains], noise)
 
     def with_noise(self, noise: Tensor) -> "Distilled":
         """Give the same posterior with another ``s [G]``.
@@ -153,14 +213,13 @@ class Distilled:
         if n < 1:
             raise ValueError(f"n is {n}; wanted 1 draw or more")
         mean, basis, scale, residual = self.coordinates
-        each = -(-n // len(mean))
-        codes = self.codes.sample(each, generator) * scale[:, None]
-        if len(mean) == 1 and self.noise is None:
-            return Draws(self.network, codes[0], basis[0], mean[0])
-        theta = torch.baddbmm(mean[:, None], codes, basis)
-        if self.noise is not None:
-            spread = (self.noise[:, None] * residual).unbind(-1)
-            for leaf, sd in zip(self.network.unravel(theta).values(), spread, strict=True):
+        y = self.codes.sample(-(-n // len(mean)), generator)
+        spread = residual * (0 if self.noise is None else self.noise[:, None])
+        if len(mean) == 1 and basis is not None and not spread.any():
+            return Draws(self.network, (y * scale[:, None])[0], basis[0], mean[0])
+        theta = self.coordinates.decode(y)
+        if spread.any():
+            for leaf, sd in zip(self.network.unravel(theta).values(), spread.unbind(-1), strict=True):
                 xi = torch.randn(leaf.shape, generator=generator, device=leaf.device, dtype=leaf.dtype)
                 leaf.addcmul_(xi, sd.view(-1, *[1] * (leaf.ndim - 1)))
         return Draws(self.network, theta.transpose(0, 1).flatten(0, 1)[:n])

@@ -12,6 +12,7 @@ https://arxiv.org/abs/1704.00028
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -19,62 +20,67 @@ from torch import Tensor
 
 from apdlab.chains import Chains
 from apdlab.distill import judge
-from apdlab.distill.coordinates import Codes, Coordinates, Distilled
+from apdlab.distill.coordinates import Coordinates, Distilled
+from apdlab.distill.critic import scores_and_slopes
+from apdlab.distill.generator import Generator, Latent, as_trained, curve, matched, normal
 from apdlab.networks import Network, mlp
 from apdlab.streams import stream
-from apdlab.types import Cost, Params
-
-Latent = Callable[[int, int, torch.Generator], Tensor]
+from apdlab.types import Cost
 
 
-def normal(size: int = 32) -> Latent:
-    """Draw latents ``z ~ N(0, I)``, ``[G, n, size]``.
+def he(network: Network, rng: torch.Generator) -> Tensor:
+    """Draw weights ``N(0, 2 / inputs)`` and biases 0 (He et al., 2015, https://arxiv.org/abs/1502.01852).
 
     Example:
         >>> import torch
-        >>> normal(8)(2, 5, torch.Generator()).shape
-        torch.Size([2, 5, 8])
+        >>> he(mlp(2, 3), torch.Generator())[6:]
+        tensor([0., 0., 0.])
     """
-    return lambda stack, n, generator: torch.randn(stack, n, size, generator=generator, device=generator.device)
-
-
-def curve(cosines: int = 24, normals: int = 8) -> Latent:
-    """Draw latents ``z = (sqrt 2 cos(pi m u))_m, xi`` with one ``u ~ U(0, 1)`` for all cosines, ``m = 1, 2, ...``.
-
-    A chain is a path, and the leading principal components of a path are cosines of time: one uniform number that
-    runs along it is what a plain normal latent has to invent.
-
-    Example:
-        >>> import torch
-        >>> curve(24, 8)(2, 5, torch.Generator()).shape
-        torch.Size([2, 5, 32])
-    """
-
-    def draw(stack: int, n: int, generator: torch.Generator) -> Tensor:
-        u = torch.rand(stack, n, 1, generator=generator, device=generator.device)
-        m = torch.arange(1, cosines + 1, device=generator.device)
-        xi = torch.randn(stack, n, normals, generator=generator, device=generator.device)
-        return torch.cat([math.sqrt(2) * torch.cos(math.pi * m * u), xi], -1)
-
-    return draw
+    theta = torch.zeros(network.size, dtype=network.dtype, device=rng.device)
+    for leaf in network.unravel(theta).values():
+        if leaf.ndim > 1:
+            leaf.normal_(0, math.sqrt(2 / leaf.shape[1]), generator=rng)
+    return theta
 
 
 class Recipe(NamedTuple):
-    """How the pair is built and trained; the defaults are the paper's sizes with a stable optimiser."""
+    """How the pair is built and trained; the defaults train in seconds and do not oscillate.
+
+    Attributes:
+        latent: What goes into a generator.
+        hidden: Units of the hidden layers of both.
+        init: ``(network, rng) -> theta``: where both start.
+        penalty: ``lambda``.
+        critic_steps: For each step of the generator.
+        batch: Codes a step.
+        learning_rate: Of Adam, at the start.
+        last_rate: What the learning rate falls to, as a cosine, in parts of the first; 1 keeps it.
+        betas: Of Adam.
+        smoothing: Standard deviation of normal noise on real codes.
+        average: How much of the average of the generator's weights is kept at a step; 0 for none.
+        finish: ``(generator, real codes, rng) -> generator``: what is done to a checkpoint.
+        checkpoints: Among how many, evenly spaced, one is chosen.
+    """
 
     latent: Latent = curve()
     hidden: tuple[int, ...] = (100, 100, 100)
+    init: Callable[[Network, torch.Generator], Tensor] = Network.init
     penalty: float = 10.0
     critic_steps: int = 5
     batch: int = 100
     learning_rate: float = 1e-3
+    last_rate: float = 0.02
     betas: tuple[float, float] = (0.5, 0.9)
     smoothing: float = 0.02
     average: float = 0.995
+    finish: Callable[[Generator, Tensor, torch.Generator], Generator] = matched
     checkpoints: int = 4
 
 
-PAPER_SIZES = Recipe()
+STEADY = Recipe()
+PAPER = Recipe(
+    normal(32), init=he, learning_rate=1e-4, last_rate=1, smoothing=0, average=0, finish=as_trained, checkpoints=1
+)
 
 
 class Trace(NamedTuple):
@@ -93,19 +99,20 @@ def fit(
     *,
     steps: int,
     seed: int,
-    recipe: Recipe = PAPER_SIZES,
+    recipe: Recipe = STEADY,
 ) -> tuple[Distilled, Cost, Trace]:
     """Train one generator per chain on its draws, and keep for each its best checkpoint on held-out draws.
 
-    The generator's weights are averaged over its steps, the learning rate falls as a cosine, real draws are blurred a
-    little (``smoothing``). At each checkpoint the generator's last layer, which is linear, is changed so that its codes
-    have the mean and covariance of the draws exactly: what is adversarial is the shape beyond a Gaussian. The noise of
-    the left-out directions is matched, and the checkpoint whose predictions are nearest to the held-out draws' is kept.
+    With the recipe ``STEADY`` the generator's weights are averaged over its steps, the learning rate falls as a cosine,
+    real draws are blurred a little, and at each checkpoint the generator's last layer, which is linear, is changed so
+    that its codes have the mean and covariance of the draws: what is adversarial is the shape beyond a Gaussian. With
+    ``PAPER``, and ``raw`` coordinates, it is the paper's. Always, the noise of directions that the coordinates leave
+    out is matched, and the checkpoint whose predictions are nearest to the held-out draws' is kept.
 
     Args:
         train: Draws to learn from, ``G`` chains.
-        held_out: A later block of the same chains, to match the noise and choose the checkpoint on.
-        coordinates: Where to work, e.g. ``pca(train.theta, network, 16)``.
+        held_out: Draws of the same chains to match the noise and choose the checkpoint on.
+        coordinates: Where to work, e.g. ``pca(train.theta, network, 16)`` or ``raw(train.theta, network)``.
         x: Inputs to compare predictions on, ``[N, ...]``, not the test set; labels are not used.
         steps: Generator steps.
         seed: Of all random numbers.
@@ -119,59 +126,23 @@ def fit(
     """
     if not 1 <= recipe.checkpoints <= steps:
         raise ValueError(f"steps is {steps}, checkpoints {recipe.checkpoints}; wanted 1 <= checkpoints <= steps")
-    start = time.perf_counter()
-    pair = _Pair(coordinates.encode(train.theta), recipe, steps, stream(seed, "gan", device=x.device))
+    start, device = time.perf_counter(), train.theta.device
+    pair = _Pair(coordinates.encode(train.theta), recipe, steps, stream(seed, "gan", device=device))
     critic_cost, kept, noise, distance = [], [], [], []
     checkpoints = {steps * (i + 1) // recipe.checkpoints for i in range(recipe.checkpoints)}
     for step in range(1, steps + 1):
         critic_cost.append(pair.step())
         if step in checkpoints:
-            kept.append(pair.matched(stream(seed, "moments", device=x.device)))
-            candidate = Distilled(train.network, coordinates, pair.codes(kept[-1]))
-            candidate = judge.match_noise(candidate, held_out, x, seed=seed)
+            kept.append(recipe.finish(pair.generator(), pair.real, stream(seed, "moments", device=device)))
+            candidate = judge.match_noise(Distilled(train.network, coordinates, kept[-1]), held_out, x, seed=seed)
             noise.append(candidate.noise)
             distance.append(judge.distance(candidate, held_out, x, seed=seed))
     best, chain = torch.stack(distance).argmin(0), torch.arange(len(train))
-    codes = pair.codes(torch.stack(kept)[best, chain])
+    codes = replace(kept[-1], theta=torch.stack([checkpoint.theta for checkpoint in kept])[best, chain])
     posterior = Distilled(train.network, coordinates, codes).with_noise(torch.stack(noise)[best, chain])
     floor = judge.between(*(judge.of_chains(block, x, n=100) for block in (train, held_out)))
     trace = Trace(torch.stack(critic_cost).cpu(), torch.stack(distance), floor)
     return posterior, Cost(0, time.perf_counter() - start), trace
-
-
-def critic_gradient(critic: Network, params: Params, y: Tensor) -> Tensor:
-    """Give ``grad_y f(y) [G, n, k]`` of a stacked ReLU critic as a function of its weights, without double backward.
-
-    With the units' on-off masks ``m_l`` held, ``grad_y f = W_1^T m_1 W_2^T m_2 ... w_L``, exact where ``f`` is smooth.
-    """
-    weights = [leaf for name, leaf in params.items() if name.endswith("weight")]
-    biases = [leaf for name, leaf in params.items() if name.endswith("bias")]
-    masks, h = [], y
-    with torch.no_grad():
-        for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-            h = torch.baddbmm(bias[:, None], h, weight.mT).relu_()
-            masks.append(h > 0)
-    v = weights[-1].expand(-1, y.shape[1], -1)
-    for weight, mask in zip(reversed(weights[:-1]), reversed(masks), strict=True):
-        v = torch.bmm(v * mask, weight)
-    return v
-
-
-def _covariance(y: Tensor) -> Tensor:
-    centred = (y - y.mean(1, keepdim=True)).double()
-    return centred.mT @ centred / y.shape[1]
-
-
-def _optimal_map(source: Tensor, target: Tensor) -> Tensor:
-    """Find the symmetric ``A`` with ``A source A = target``: the optimal transport between Gaussians, ``[G, k, k]``."""
-    root, inverse = _power(source, 0.5), _power(source, -0.5)
-    return inverse @ _power(root @ target @ root, 0.5) @ inverse
-
-
-def _power(matrix: Tensor, exponent: float) -> Tensor:
-    values, vectors = torch.linalg.eigh(matrix)
-    floor = 1e-6 * values[..., -1:]
-    return (vectors * values.clamp(min=floor)[..., None, :] ** exponent) @ vectors.mT
 
 
 class _Pair:
@@ -179,42 +150,27 @@ class _Pair:
 
     def __init__(self, real: Tensor, recipe: Recipe, steps: int, rng: torch.Generator) -> None:
         stack, _, k = real.shape
-        z = recipe.latent(1, 1, rng).shape[-1]
         self.real, self.recipe, self.rng = real, recipe, rng
-        self.generator = mlp(z, *recipe.hidden, k, dtype=real.dtype)
-        self.critic = mlp(k, *recipe.hidden, 1, dtype=real.dtype)
+        self.sizes = (recipe.latent.size, *recipe.hidden, k)
+        self.maker, self.critic = (mlp(*sizes, dtype=real.dtype) for sizes in (self.sizes, (k, *recipe.hidden, 1)))
         self.g, self.f = (
-            torch.stack([net.init(rng) for _ in range(stack)]).requires_grad_() for net in (self.generator, self.critic)
+            torch.stack([recipe.init(net, rng) for _ in range(stack)]).requires_grad_()
+            for net in (self.maker, self.critic)
         )
         self.averaged, self.steps_done = self.g.detach().clone(), 0
-        rate = {"lr": recipe.learning_rate, "betas": recipe.betas}
+        rate = {"lr": recipe.learning_rate, "betas": recipe.betas, "fused": True}
+        last = recipe.last_rate * recipe.learning_rate
         self.optimisers = [torch.optim.Adam([theta], **rate) for theta in (self.g, self.f)]
-        self.decays = [torch.optim.lr_scheduler.CosineAnnealingLR(o, steps, 0.02 * rate["lr"]) for o in self.optimisers]
+        self.decays = [torch.optim.lr_scheduler.CosineAnnealingLR(o, steps, last) for o in self.optimisers]
 
-    def generate(self, theta: Tensor, n: int, rng: torch.Generator) -> Tensor:
-        with torch.no_grad():
-            return self._fake(theta, n, rng)
-
-    def matched(self, rng: torch.Generator, n: int = 4000) -> Tensor:
-        """Give the averaged generators ``[G, P]``, the last layer changed so that two moments are the draws'."""
-        fake = self.generate(self.averaged, n, rng)
-        theta = self.averaged.clone()
-        *_, weight, bias = self.generator.unravel(theta).values()
-        change = _optimal_map(_covariance(fake), _covariance(self.real)).to(theta.dtype)
-        weight.copy_(change @ weight)
-        bias.copy_(((bias - fake.mean(1))[:, None] @ change.mT)[:, 0] + self.real.mean(1))
-        return theta
-
-    def codes(self, theta: Tensor) -> Codes:
-        return Codes(lambda n, rng: self.generate(theta, n, rng), theta.nbytes)
+    def generator(self) -> Generator:
+        return Generator(self.averaged.clone(), self.sizes, self.recipe.latent)
 
     def step(self) -> Tensor:
         """Take some critic steps and one generator step; return the last critic cost ``[G]``."""
         for _ in range(self.recipe.critic_steps):
             cost = self._critic_step()
-        params = self.critic.unravel(self.f.detach())
-        score = self.critic(params, self._fake(self.g, self.recipe.batch, self.rng))
-        self._descend(0, -score.mean((1, 2)).sum())
+        self._descend(0, -self.critic(self.critic.unravel(self.f.detach()), self._fake()).mean((1, 2)).sum())
         for decay in self.decays:
             decay.step()
         self.steps_done += 1
@@ -222,22 +178,25 @@ class _Pair:
         self.averaged.lerp_(self.g.detach(), 1 - keep)
         return cost
 
-    def _fake(self, theta: Tensor, n: int, rng: torch.Generator) -> Tensor:
-        z = self.recipe.latent(len(theta), n, rng).to(theta.dtype)
-        return self.generator(self.generator.unravel(theta), z)
+    def _fake(self) -> Tensor:
+        z = self.recipe.latent(len(self.g), self.recipe.batch, self.rng).to(self.g.dtype)
+        return self.maker(self.maker.unravel(self.g), z)
+
+    def _real(self) -> Tensor:
+        stack, draws, _ = self.real.shape
+        chosen = torch.randint(draws, (stack, self.recipe.batch), generator=self.rng, device=self.rng.device)
+        real = torch.stack([chain[rows] for chain, rows in zip(self.real, chosen, strict=True)])
+        if not self.recipe.smoothing:
+            return real
+        return real.add_(torch.empty_like(real).normal_(generator=self.rng), alpha=self.recipe.smoothing)
 
     def _critic_step(self) -> Tensor:
-        stack, draws, k = self.real.shape
-        n, device = self.recipe.batch, self.real.device
-        chosen = torch.randint(draws, (stack, n, 1), generator=self.rng, device=device)
-        real = self.real.gather(1, chosen.expand(-1, -1, k))
-        real = real + self.recipe.smoothing * torch.empty_like(real).normal_(generator=self.rng)
-        fake = self.generate(self.g, n, self.rng)
-        params = self.critic.unravel(self.f)
-        scores = self.critic(params, torch.cat([real, fake], 1))
-        cost = scores[:, n:].mean((1, 2)) - scores[:, :n].mean((1, 2))
-        u = torch.rand(stack, n, 1, generator=self.rng, device=device)
-        slope = critic_gradient(self.critic, params, torch.lerp(fake, real, u)).norm(dim=-1)
+        real = self._real()
+        with torch.no_grad():
+            fake = self._fake()
+        u = torch.rand(*real.shape[:2], 1, generator=self.rng, device=self.rng.device, dtype=real.dtype)
+        of_real, of_fake, slope = scores_and_slopes(self.critic.unravel(self.f), real, fake, u)
+        cost = of_fake.mean(1) - of_real.mean(1)
         self._descend(1, (cost + self.recipe.penalty * (slope - 1).square().mean(1)).sum())
         return cost.detach()
 

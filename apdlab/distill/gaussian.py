@@ -1,14 +1,36 @@
 """The low-rank Gaussian: the baseline that every distiller must face, with no training at all."""
 
 import time
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from apdlab.chains import Chains
-from apdlab.distill.coordinates import Codes, Coordinates, Distilled
+from apdlab.distill.coordinates import Coordinates, Distilled
 from apdlab.distill.judge import match_noise
 from apdlab.types import Cost
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Makes codes ``y ~ N(0, diag(sd^2))`` of ``G`` chains, ``sd [G, k]``."""
+
+    sd: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the standard deviations."""
+        return self.sd.nbytes
+
+    def __getitem__(self, chains: slice) -> "Normal":
+        """Select those of some chains."""
+        return Normal(self.sd[chains])
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Give ``n`` codes of each chain, ``[G, n, k]``."""
+        sd = self.sd[:, None]
+        return sd * torch.randn(len(sd), n, sd.shape[-1], generator=generator, device=sd.device, dtype=sd.dtype)
 
 
 def fit(train: Chains, held_out: Chains, coordinates: Coordinates, x: Tensor, *, seed: int) -> tuple[Distilled, Cost]:
@@ -36,11 +58,6 @@ def fit(train: Chains, held_out: Chains, coordinates: Coordinates, x: Tensor, *,
         100
     """
     start = time.perf_counter()
-    sd = coordinates.encode(train.theta).std(1)
-
-    def sample(n: int, generator: torch.Generator) -> Tensor:
-        xi = torch.randn(len(sd), n, sd.shape[1], generator=generator, device=sd.device, dtype=sd.dtype)
-        return xi * sd[:, None]
-
-    posterior = Distilled(train.network, coordinates, Codes(sample, sd.nbytes))
-    return match_noise(posterior, held_out, x, seed=seed), Cost(0, time.perf_counter() - start)
+    codes = Normal(coordinates.encode(train.theta).std(1))
+    posterior = match_noise(Distilled(train.network, coordinates, codes), held_out, x, seed=seed)
+    return posterior, Cost(0, time.perf_counter() - start)

@@ -34,8 +34,10 @@ def match_noise(
         halvings: How often the interval is halved.
 
     Returns:
-        The posterior with that noise.
+        The posterior with that noise; none if the coordinates leave nothing out.
     """
+    if not posterior.coordinates.residual.any():
+        return posterior.with_noise(torch.zeros(len(posterior.coordinates.mean)))
     wanted = disagreement(of_chains(held_out, x, n))
     low, high = torch.zeros_like(wanted), torch.ones_like(wanted)
     for _ in range(halvings):
