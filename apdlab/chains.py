@@ -66,6 +66,21 @@ class Chains:
             raise ValueError(f"fraction is {fraction} of {kept} states; wanted one that leaves a state on each side")
         return self._between(slice(0, cut)), self._between(slice(cut, None))
 
+    def hold_out(self, every: int) -> tuple["Chains", "Chains"]:
+        """Take every ``every``-th state out: the others, and those.
+
+        States held out between those that stay test interpolation only, of a chain that has not mixed; :meth:`split`
+        cuts off a block.
+
+        Raises:
+            ValueError: If a part would be empty.
+        """
+        kept = self.theta.shape[1]
+        if not 2 <= every <= kept:
+            raise ValueError(f"every is {every} of {kept} states; wanted 2 to {kept}, so that some stay and some go")
+        out = torch.arange(kept, device=self.theta.device) % every == every // 2
+        return self._between(~out), self._between(out)
+
     def thin(self, n: int | None = None) -> Draws:
         """Forget chain and order: ``n`` draws evenly spaced over all chains, or all of them.
 
@@ -75,9 +90,9 @@ class Chains:
         pooled = Draws(self.network, self.theta.flatten(0, 1))
         return pooled if n is None else pooled.thin(n)
 
-    def _between(self, times: slice) -> "Chains":
-        parts = (self.theta[:, times], self.steps[times], self.log_posterior[:, times])
-        return Chains(self.network, *parts)
+    def _between(self, times: slice | Tensor) -> "Chains":
+        steps = self.steps[times.to(self.steps.device) if isinstance(times, Tensor) else times]
+        return Chains(self.network, self.theta[:, times], steps, self.log_posterior[:, times])
 
 
 def unchained(draws: Draws) -> Chains:

@@ -74,6 +74,18 @@ def test_a_late_block_thins_to_its_own_states():
     assert late.thin().theta[:, 1].tolist() == [4.0, 5.0, 6.0, 7.0] * 3
 
 
+@pytest.mark.parametrize(("kept", "every"), [(10, 5), (11, 5), (4, 2), (7, 7), (5, 4)])
+def test_states_held_out_are_evenly_spaced_and_no_longer_among_the_others(kept, every):
+    train, out = numbered(3, kept).hold_out(every)
+    assert sorted([*train.steps.tolist(), *out.steps.tolist()]) == numbered(3, kept).steps.tolist()
+    assert {*out.steps.diff().tolist()} <= {10 * every} and len(out.steps) in (kept // every, -(-kept // every))
+    for part in (train, out):
+        assert (10 * part.theta[..., 1] + 10 == part.steps).all() and (
+            part.theta[..., 0] == torch.arange(3.0)[:, None]
+        ).all()
+        assert part.log_posterior.shape == part.theta.shape[:2]
+
+
 def test_draws_unchained_are_one_chain():
     draws = Draws(NETWORK, torch.arange(10.0).view(5, 2))
     chain = unchained(draws)
@@ -98,6 +110,8 @@ REFUSED = {
     "nothing late": ("fraction is 0.99 of 4 states", lambda: shaped().split(0.99)),
     "more than all": ("fraction is 1.5", lambda: shaped().split(1.5)),
     "less than nothing": ("fraction is -0.5", lambda: shaped().split(-0.5)),
+    "every state held out": ("every is 1 of 4 states; wanted 2 to 4", lambda: shaped().hold_out(1)),
+    "no state held out": ("every is 5 of 4 states", lambda: shaped().hold_out(5)),
     "thin to more": ("n is 13; wanted 1 to 12", lambda: shaped().thin(13)),
     "thin to none": ("n is 0", lambda: shaped().thin(0)),
 }
