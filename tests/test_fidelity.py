@@ -1,4 +1,4 @@
-"""Laws of fidelity: a distance that is one, and a correlation that no level of noise can tune."""
+"""Laws of fidelity of predictions: a distance that is one, and a correlation that no level of noise can tune."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from apdlab import metrics
-from apdlab.fidelity import scores, total_variation, uncertainty_correlation
+from apdlab.fidelity import agreement, scores, total_variation, uncertainty_correlation
 from apdlab.moments import moments
 
 
@@ -35,6 +35,28 @@ def test_total_variation_is_a_distance_from_0_to_1():
     assert 0 < total_variation(a, c) <= total_variation(a, b) + total_variation(b, c) <= 2
     sure = [moments(torch.eye(4)[[k]].log().expand(3, 1, 4)) for k in (0, 1)]
     assert total_variation(*sure) == 1
+
+
+@pytest.mark.parametrize(("examples", "classes"), [(1, 2), (17, 4), (5, 10), (200, 2)])
+def test_agreement_is_the_share_of_equal_choices(examples, classes):
+    a, b = predictions(3, examples, classes), predictions(5, examples, classes, seed=1)
+    choices = [p.exp().mean(0).tolist() for p in (a, b)]
+    equal = [p.index(max(p)) == q.index(max(q)) for p, q in zip(*choices, strict=True)]
+    assert agreement(moments(a), moments(b)) == pytest.approx(sum(equal) / examples, abs=1e-12)
+    assert agreement(moments(a), moments(a)) == 1 and agreement(moments(a), moments(a.roll(1, -1))) == 0
+
+
+def test_agreement_is_of_the_mean_prediction_not_of_the_votes():
+    sure, unsure = (torch.tensor([p]).log() for p in ([0.99, 0.01], [0.4, 0.6]))
+    a = torch.stack([sure, unsure, unsure])
+    assert agreement(moments(a), moments(sure[None])) == 1 and agreement(moments(a), moments(unsure[None])) == 0
+
+
+@pytest.mark.parametrize("compare", [agreement, total_variation, uncertainty_correlation])
+@pytest.mark.parametrize("shape", [(1, 4), (17, 1), (16, 4)], ids=str)
+def test_predictions_of_other_examples_are_refused(compare, shape, refusal):
+    a, b = moments(predictions()), moments(predictions(6, *shape))
+    assert "wanted the same examples and classes" in refusal(lambda: compare(a, b))
 
 
 @pytest.mark.parametrize("floor", [1e-9, 1e-3])

@@ -6,13 +6,16 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.pyplot import get_fignums
+from matplotlib.transforms import Bbox
 
 from apdlab import figures
 from apdlab.figures import COLOURS, NAMES, DrawView
-from apdlab.metrics import Reliability
+from apdlab.figures.style import MARKERS
+from apdlab.metrics import Reliability, risk_coverage
 
 METHODS = ["sgld", "apd", "gaussian"]
 
@@ -30,9 +33,23 @@ BINS = {
     m: Reliability(torch.linspace(0.1, 0.9, 5) - 0.01 * i, torch.linspace(0, 1, 5) ** (i + 1), torch.tensor(counts))
     for i, (m, counts) in enumerate(zip(METHODS, [[0, 2, 3, 4, 50], [1, 1, 0, 1, 60], [9, 8, 7, 6, 5]], strict=True))
 }
+CURVES = {m: risk_coverage(normal(50, seed=i), normal(50, seed=i + 9) > -1 + 0.3 * i) for i, m in enumerate(METHODS)}
+SIZES = {"thinned": [8, 1, 1, 3], "apd": [9.1, 9.1, 65, 9.1], "mean": [1, 1, 1, 1]}
+POINTS = {
+    m: {"networks": sizes, "nll": normal(4, seed=i).tolist(), "mutual_information": normal(4, seed=i + 5).tolist()}
+    for i, (m, sizes) in enumerate(SIZES.items())
+}
+EVERY = {m: BINS["sgld"] for m in COLOURS}
 FIGURES = {
     "reliability": lambda: figures.reliability_diagram(BINS, {m: 0.1 * i for i, m in enumerate(METHODS)}),
+    "reliability of all": lambda: figures.reliability_diagram(EVERY, dict.fromkeys(COLOURS, 0.1)),
+    "risk and coverage": lambda: figures.risk_coverage_curves(CURVES),
+    "risk and coverage of all": lambda: figures.risk_coverage_curves(dict.fromkeys(COLOURS, CURVES["apd"])),
+    "frontier": lambda: figures.frontier(POINTS, {"nll": 0.5}),
+    "frontier of all": lambda: figures.frontier(dict.fromkeys(COLOURS, POINTS["apd"]), {"nll": 0.5}),
+    "frontier in one panel": lambda: figures.frontier({"apd": {"networks": [9.1], "nll": [0.1]}}, {"nll": 0.08}),
     "traces": lambda: figures.traces(torch.arange(20) * 5, TRACES),
+    "traces of many": lambda: figures.traces(torch.arange(20), {"norm of the weights": normal(16, 20)}),
     "distillation": lambda: figures.distillation(normal(40, 2), normal(8, 2).abs(), torch.tensor([0.1, 0.3])),
     "image_grid": lambda: figures.image_grid(IMAGES, ["a", "b", "c"], columns=2),
     "predictive_rows": lambda: figures.predictive_rows(IMAGES, LABELS, PROBS),
@@ -64,19 +81,70 @@ def test_figures_are_saved_and_leave_no_trace(make):
 
 def test_methods_have_names_and_colours_of_their_own():
     assert set(COLOURS) == set(NAMES)
-    assert len(set(COLOURS.values())) == len(set(NAMES.values())) == len(COLOURS)
+    for style in (COLOURS, NAMES, MARKERS):
+        assert len(set(style.values())) == len(COLOURS)
+
+
+@pytest.mark.parametrize("make", FIGURES.values(), ids=FIGURES)
+def test_no_text_is_cut_and_no_legend_of_a_figure_covers_its_axes(make):
+    fig = make()
+    FigureCanvasAgg(fig).draw()
+    axes = [ax.get_tightbbox() for ax in fig.axes if ax.get_visible()]  # with labels and ticks
+    legends = [legend.get_window_extent() for legend in fig.legends]
+    everything, whole = Bbox.union(axes + legends), fig.bbox.padded(1)
+    assert (everything.min >= whole.min).all() and (everything.max <= whole.max).all()
+    assert not any(legend.overlaps(box) for legend in legends for box in axes)
 
 
 def test_reliability_shows_filled_bins_and_all_counts():
     top, bottom = FIGURES["reliability"]().axes
     diagonal, *lines = top.get_lines()
     np.testing.assert_array_equal(diagonal.get_xydata(), [[0, 0], [1, 1]])
-    for i, (line, bars, (m, r)) in enumerate(zip(lines, bottom.containers, BINS.items(), strict=True)):
+    for i, (line, steps, (m, r)) in enumerate(zip(lines, bottom.patches, BINS.items(), strict=True)):
         filled = r.count > 0
         np.testing.assert_allclose(line.get_xydata(), torch.stack([r.confidence, r.accuracy], -1)[filled])
-        assert heights(bars) == r.count.tolist() and line.get_label() == f"{NAMES[m]}, ECE {0.1 * i:.3f}"
-        assert line.get_color() == COLOURS[m] == to_hex(bars[0].get_facecolor())
-        assert all(b / 5 <= bar.get_x() and bar.get_x() + bar.get_width() <= (b + 1) / 5 for b, bar in enumerate(bars))
+        np.testing.assert_array_equal(steps.get_data().values, r.count)
+        np.testing.assert_allclose(steps.get_data().edges, np.arange(6) / 5)
+        assert line.get_label() == f"{NAMES[m]}, ECE {0.1 * i:.3f}" and line.get_marker() == MARKERS[m]
+        assert line.get_color() == COLOURS[m] == to_hex(steps.get_edgecolor())
+
+
+def test_risk_is_shown_against_coverage_with_the_area():
+    (ax,) = FIGURES["risk and coverage"]().axes
+    for line, (m, curve) in zip(ax.get_lines(), CURVES.items(), strict=True):
+        np.testing.assert_array_equal(line.get_xydata(), torch.stack(curve, -1))
+        assert line.get_label() == f"{NAMES[m]}, AURC {curve.area:.4f}"
+        assert (line.get_color(), line.get_marker()) == (COLOURS[m], MARKERS[m])
+    assert ax.get_ylim()[0] == 0 and ax.get_xlim() == (0, 1)
+
+
+def test_a_frontier_has_every_repeat_and_the_mean_of_each_size():
+    fig = FIGURES["frontier"]()
+    for ax, measure, lines in zip(fig.axes, ["nll", "mutual_information"], [7, 6], strict=True):
+        *reference, a, b, c, d, e, f = ax.get_lines()
+        assert len(ax.get_lines()) == lines and ax.get_xscale() == "log"
+        for repeats, means, (m, values) in zip((a, c, e), (b, d, f), POINTS.items(), strict=True):
+            sizes, y = np.array(values["networks"]), np.array(values[measure])
+            np.testing.assert_array_equal(repeats.get_xydata(), np.stack([sizes, y], -1))
+            wanted = [(size, y[sizes == size].mean()) for size in np.unique(sizes)]
+            np.testing.assert_allclose(means.get_xydata(), wanted)
+            assert repeats.get_linestyle() == "None" and means.get_label() == NAMES[m]
+            assert {(line.get_color(), line.get_marker()) for line in (repeats, means)} == {(COLOURS[m], MARKERS[m])}
+        assert all(line.get_linestyle() == "--" and set(line.get_ydata()) == {0.5} for line in reference)
+    names = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert names == ["whole chain (SGLD)", *(NAMES[m] for m in POINTS)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"nll": [0.1]}, "points['apd']['nll'] has 1 values; wanted 4, one for each of networks"),
+        ({"ece": [0.1] * 4}, "points['apd'] has networks, nll, mutual_information, ece; wanted networks, nll, mutual"),
+    ],
+    ids=["short", "another measure"],
+)
+def test_a_frontier_of_unlike_methods_is_refused(change, message, refusal):
+    assert message in refusal(lambda: figures.frontier(POINTS | {"apd": POINTS["apd"] | change}, {}))
 
 
 @pytest.mark.parametrize("colours", [None, ["red", "green", "blue", "black"]])
@@ -84,10 +152,22 @@ def test_traces_have_a_line_a_chain_and_a_panel_a_quantity(colours):
     fig = figures.traces(torch.arange(20) * 5, TRACES, colours)
     for ax, (name, values) in zip(fig.axes, TRACES.items(), strict=True):
         assert ax.get_ylabel() == name
-        assert [line.get_color() for line in ax.get_lines()] == (colours or [COLOURS["sgld"]] * 4)
+        assert len({line.get_color() for line in ax.get_lines()}) == 4
+        assert colours in (None, [line.get_color() for line in ax.get_lines()])
         for line, chain in zip(ax.get_lines(), values, strict=True):
             np.testing.assert_allclose(line.get_xdata(), 5 * np.arange(20))
             np.testing.assert_allclose(line.get_ydata(), chain)
+    handles = fig.legends[0].get_lines()
+    assert [line.get_color() for line in handles] == [line.get_color() for line in fig.axes[0].get_lines()]
+
+
+@pytest.mark.parametrize("chains", [2, 3, 16])
+def test_chains_differ_in_lightness_and_one_alone_has_the_colour_of_the_sampler(chains):
+    lines = figures.traces(torch.arange(20), {"norm": normal(chains, 20)}).axes[0].get_lines()
+    lightness = [max(to_rgb(line.get_color())) + min(to_rgb(line.get_color())) for line in lines]
+    assert (np.diff(lightness) > 0).all()
+    alone = figures.traces(torch.arange(20), {"norm": normal(1, 20)})
+    assert alone.axes[0].get_lines()[0].get_color() == COLOURS["sgld"] and not alone.legends
 
 
 def test_distillation_shows_each_generator_and_their_mean():

@@ -197,3 +197,77 @@ def test_certain_draws_that_all_disagree_reach_the_ceilings(classes):
     assert metrics.variation_ratio(m).item() == pytest.approx(1 - 1 / classes)
     assert metrics.model_variance(m).item() == pytest.approx(1 - 1 / classes, abs=1e-6)
     assert metrics.max_probability(m).item() == pytest.approx(-1 / classes)
+
+
+def curve_by_hand(score, correct):
+    """Keep, for each example, all that are at most as uncertain."""
+    points = []
+    for threshold in sorted(score):
+        kept = [c for s, c in zip(score, correct, strict=True) if s <= threshold]
+        points.append((len(kept) / len(score), sum(not c for c in kept) / len(kept)))
+    return torch.tensor(points, dtype=torch.float64).T
+
+
+def judged(examples, levels, seed=0):
+    """Scores of so many different values, and hits that are rarer where the score is high."""
+    generator = torch.Generator().manual_seed(seed)
+    score = torch.randint(levels, (examples,), generator=generator) / levels
+    return score, torch.rand(examples, generator=generator) > score / 2
+
+
+@pytest.mark.parametrize(("examples", "levels"), [(1, 1), (2, 1), (40, 1), (40, 3), (200, 50), (200, 10**6)])
+def test_a_risk_coverage_curve_is_that_of_the_obvious_loop(examples, levels):
+    score, correct = judged(examples, levels)
+    curve = metrics.risk_coverage(score, correct)
+    coverage, risk = curve_by_hand(score.tolist(), correct.tolist())
+    torch.testing.assert_close(curve, metrics.RiskCoverage(coverage, risk))
+    assert curve.area == pytest.approx(risk.mean().item())
+    assert curve.coverage[-1] == 1 and curve.risk[-1].item() == pytest.approx((~correct).double().mean().item())
+
+
+@pytest.mark.parametrize("levels", [1, 3, 10**6])
+def test_a_curve_does_not_see_the_order_of_examples_nor_the_scale_of_the_score(levels):
+    score, correct = judged(100, levels)
+    wanted = metrics.risk_coverage(score, correct)
+    for seed in range(5):
+        order = torch.randperm(100, generator=torch.Generator().manual_seed(seed))
+        torch.testing.assert_close(
+            metrics.risk_coverage(score[order].exp() - 3, correct[order]), wanted, rtol=0, atol=0
+        )
+
+
+@pytest.mark.parametrize(("examples", "errors"), [(10, 0), (10, 3), (10, 10), (1000, 20)])
+def test_errors_that_all_come_last_have_the_least_area_and_first_the_largest(examples, errors):
+    correct = torch.arange(examples) < examples - errors
+    score = torch.linspace(0, 1, examples)
+    least = sum(max(0, n - (examples - errors)) / n for n in range(1, examples + 1)) / examples
+    most = sum(min(n, errors) / n for n in range(1, examples + 1)) / examples
+    assert metrics.risk_coverage(score, correct).area == pytest.approx(least, abs=1e-12)
+    assert metrics.risk_coverage(-score, correct).area == pytest.approx(most, abs=1e-12)
+    assert metrics.risk_coverage(0 * score, correct).area == pytest.approx(errors / examples, abs=1e-12)
+
+
+def test_scores_may_be_infinite():
+    score, correct = torch.tensor([math.inf, -math.inf, 0, math.inf]), torch.tensor([False, True, True, True])
+    torch.testing.assert_close(
+        metrics.risk_coverage(score, correct).risk, torch.tensor([0, 0, 0.25, 0.25], dtype=torch.float64)
+    )
+
+
+BAD_CURVES = {
+    "stacked": (torch.zeros(2, 3), torch.ones(2, 3).bool(), r"score has shape (2, 3); wanted [N]"),
+    "empty": (torch.zeros(0), torch.ones(0).bool(), r"score has shape (0,); wanted [N]"),
+    "short": (
+        torch.zeros(3),
+        torch.ones(2).bool(),
+        r"correct is torch.bool of shape (2,); wanted torch.bool of shape (3,)",
+    ),
+    "numbers": (torch.zeros(3), torch.ones(3), r"correct is torch.float32 of shape (3,); wanted torch.bool"),
+    "NaN": (torch.tensor([0, math.nan]), torch.ones(2).bool(), "score holds NaN; wanted numbers that can be ordered"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CURVES)
+def test_scores_that_cannot_be_ordered_or_matched_are_refused(name, refusal):
+    score, correct, message = BAD_CURVES[name]
+    assert message in refusal(lambda: metrics.risk_coverage(score, correct))

@@ -26,8 +26,9 @@ CONSTRAINTS = [
 
 # A room may use those before it, and never one after it.
 ROOMS = (
-    "types streams networks density schedules draws chains data samplers moments metrics predict fidelity "
-    "posterior distill diagnostics figures widgets parameters exercises lessons notebook series reproduce __main__"
+    "types files streams networks density schedules draws chains data samplers moments metrics predict fidelity "
+    "posterior distill diagnostics store scoreboard figures widgets parameters exercises lessons notebook series "
+    "reproduce __main__"
 ).split()
 MODULES = sorted((ROOT / "apdlab").rglob("*.py"))
 

@@ -1,9 +1,10 @@
 """Figures: arrays in, a matplotlib ``Figure`` out; they draw and compute nothing."""
 
-from apdlab.figures.calibration import reliability_diagram
+from apdlab.figures.calibration import reliability_diagram, risk_coverage_curves
 from apdlab.figures.chains import distillation, traces
 from apdlab.figures.digits import image_grid, predictive_rows
 from apdlab.figures.draw import DrawView
+from apdlab.figures.frontier import frontier
 from apdlab.figures.style import COLOURS, NAMES
 from apdlab.figures.weights import weight_pairs
 
@@ -12,9 +13,11 @@ __all__ = [
     "NAMES",
     "DrawView",
     "distillation",
+    "frontier",
     "image_grid",
     "predictive_rows",
     "reliability_diagram",
+    "risk_coverage_curves",
     "traces",
     "weight_pairs",
 ]

@@ -1,12 +1,11 @@
-"""Reliability: is what is said with 80 % right in 80 % of cases?"""
+"""Calibration and selection: is what is said with 80 % right in 80 % of cases, and do errors come where doubt is?"""
 
 from collections.abc import Mapping
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from apdlab.figures.style import COLOURS, NAMES, panels, styled
-from apdlab.metrics import Reliability
+from apdlab.figures.style import COLOURS, MARKERS, NAMES, panels, styled
+from apdlab.metrics import Reliability, RiskCoverage
 
 
 def reliability_diagram(bins: Mapping[str, Reliability], errors: Mapping[str, float]) -> Figure:
@@ -24,17 +23,44 @@ def reliability_diagram(bins: Mapping[str, Reliability], errors: Mapping[str, fl
         2
     """
     with styled():
-        fig, (top, bottom) = panels(5, 4.6, 2, height_ratios=[3, 1], sharex=True)
+        fig, (top, bottom) = panels(7.2, 4.6, 2, height_ratios=[3, 1], sharex=True)
         top.plot([0, 1], [0, 1], color="0.6", lw=1, ls=":")
-        for i, (method, r) in enumerate(bins.items()):
+        for method, r in bins.items():
             filled = (r.count > 0).numpy(force=True)
+            style = {"color": COLOURS[method], "lw": 1.5}
             label = f"{NAMES[method]}, ECE {errors[method]:.3f}"
-            style = {"color": COLOURS[method], "lw": 1.5, "marker": "o", "ms": 4}
-            top.plot(r.confidence.numpy(force=True)[filled], r.accuracy.numpy(force=True)[filled], label=label, **style)
-            width = 1 / len(r.count)
-            at = (np.arange(len(r.count)) + (i + 0.5) / len(bins)) * width
-            bottom.bar(at, r.count.numpy(force=True), 0.9 * width / len(bins), color=COLOURS[method])
-        top.set(ylabel="accuracy", ylim=(0, 1.02), xlim=(0, 1))
-        top.legend(loc="lower right")
+            at, height = r.confidence.numpy(force=True)[filled], r.accuracy.numpy(force=True)[filled]
+            top.plot(at, height, marker=MARKERS[method], ms=4, label=label, **style)
+            edges = [b / len(r.count) for b in range(len(r.count) + 1)]
+            bottom.stairs(r.count.numpy(force=True), edges, baseline=None, **style)
+        top.set(ylabel="accuracy", ylim=(-0.02, 1.02), xlim=(0, 1))
         bottom.set(xlabel="confidence", ylabel="examples", yscale="log")
+        fig.legend(loc="outside right upper")
+    return fig
+
+
+def risk_coverage_curves(curves: Mapping[str, RiskCoverage]) -> Figure:
+    """Show the error rate among the examples that are kept against the share kept: lower is better.
+
+    Args:
+        curves: Risk and coverage of each method, under its id.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.metrics import risk_coverage
+        >>> curve = risk_coverage(torch.arange(4), torch.tensor([True, True, False, True]))
+        >>> len(risk_coverage_curves({"sgld": curve}).axes)
+        1
+    """
+    with styled():
+        fig, (ax,) = panels(7.2, 3.4)
+        for i, (method, curve) in enumerate(curves.items()):
+            style = {"color": COLOURS[method], "lw": 1.5, "marker": MARKERS[method], "ms": 4, "clip_on": False}
+            marked = (i / len(curves) / 8, 1 / 8)  # eight points to a curve, beside those of the others
+            at, height = curve.coverage.numpy(force=True), curve.risk.numpy(force=True)
+            ax.plot(at, height, markevery=marked, label=f"{NAMES[method]}, AURC {curve.area:.4f}", **style)
+        ax.set(xlabel="coverage: share of examples kept", ylabel="error rate of those kept")
+        ax.set_xlim(0, 1)
+        ax.set_ylim(bottom=0)
+        fig.legend(loc="outside right upper")
     return fig

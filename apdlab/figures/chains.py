@@ -1,5 +1,6 @@
 """What a chain and a distiller did over time."""
 
+import seaborn as sns
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -12,24 +13,34 @@ def traces(steps: Tensor, values: dict[str, Tensor], colours: list[str] | None =
     Args:
         steps: When they were seen, ``[T]``.
         values: ``[C, T]`` of each quantity, under its name.
-        colours: ``C`` colours; shades of one otherwise.
+        colours: ``C`` colours; shades of one, from dark to light, otherwise.
 
     Example:
         >>> import torch
         >>> len(traces(torch.arange(10), {"log posterior": torch.zeros(4, 10)}).axes)
         1
     """
+    chains = max(map(len, values.values()))
+    colours = colours or _shades(COLOURS["sgld"], chains)
     with styled():
-        fig, axes = panels(9, 1.75 * len(values), len(values), sharex=True)
+        fig, axes = panels(9, 1.75 * len(values) + 0.25 * (1 + -(-chains // 8)), len(values), sharex=True)
         for ax, (name, value) in zip(axes, values.items(), strict=True):
             for c, chain in enumerate(value.numpy(force=True)):
-                ax.plot(
-                    steps.numpy(force=True), chain, lw=0.7, alpha=0.8, color=colours[c] if colours else COLOURS["sgld"]
-                )
+                ax.plot(steps.numpy(force=True), chain, lw=0.7, alpha=0.8, color=colours[c], label=f"chain {c}")
             ax.set_ylabel(name)
             ax.margins(x=0.01)
         axes[-1].set_xlabel("step of the sampler")
+        if chains > 1:
+            legend = fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=min(chains, 8))
+            for line in legend.get_lines():
+                line.set(lw=2, alpha=1)
     return fig
+
+
+def _shades(colour: str, n: int) -> list[str]:
+    """``n`` shades of a colour, that are told apart by their lightness alone."""
+    dark, light = sns.set_hls_values(colour, l=0.15), sns.set_hls_values(colour, l=0.7)
+    return [colour] if n == 1 else sns.blend_palette([dark, colour, light], n).as_hex()
 
 
 def distillation(critic_cost: Tensor, distance: Tensor, floor: Tensor) -> Figure:

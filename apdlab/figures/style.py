@@ -9,10 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 _PALETTE = sns.color_palette("colorblind").as_hex()
-COLOURS: dict[str, str] = {
-    method: _PALETTE[i]
-    for method, i in {"sgld": 0, "apd": 1, "gaussian": 2, "mean": 7, "sgd": 3, "ensemble": 4, "dropout": 5}.items()
+_INDEX = {"sgld": 0, "apd": 1, "gaussian": 2, "mean": 7, "sgd": 3, "ensemble": 4, "dropout": 5, "thinned": 9}
+# Lines in the yellow and the pale pink that are left of the palette cannot be seen on white.
+COLOURS: dict[str, str] = {method: _PALETTE[i] for method, i in _INDEX.items()} | {
+    "swag": "#332288",
+    "mixture": "#882255",
 }
+# Ten colours are too many for an eye that sees two pigments: where points are drawn, their shape tells methods, too.
+MARKERS: dict[str, str] = dict(zip(COLOURS, "osDXv^<>Pp", strict=True))
 NAMES: dict[str, str] = {
     "sgld": "SGLD",
     "apd": "APD",
@@ -21,6 +25,9 @@ NAMES: dict[str, str] = {
     "sgd": "SGD",
     "ensemble": "deep ensemble",
     "dropout": "MC-dropout",
+    "thinned": "stored draws",
+    "swag": "SWAG",
+    "mixture": "Gaussian mixture",
 }
 _STYLE = sns.axes_style("ticks") | {
     "font.size": 10,
@@ -79,4 +86,4 @@ def bare(ax: Axes) -> Axes:
     return ax
 
 
-__all__ = ["COLOURS", "NAMES", "bare", "figure", "panels", "styled"]
+__all__ = ["COLOURS", "MARKERS", "NAMES", "bare", "figure", "panels", "styled"]

@@ -1,4 +1,7 @@
-"""How near a posterior comes to the one it stands for: scores side by side, and distances between predictions."""
+"""How near the predictions of two posteriors are: scores side by side, distances, and do they doubt the same inputs.
+
+Where chains have mixed in functions but not in weights, only these compare posteriors fairly.
+"""
 
 import math
 
@@ -30,8 +33,46 @@ def scores(m: Moments, y: Tensor) -> dict[str, float]:
     }
 
 
+def agreement(a: Moments, b: Moments) -> float:
+    """Compute the share of examples on which two posterior predictives choose the same class (the first, if several).
+
+    It sees only the top class, so it is near 1 between any two good classifiers; and nothing of their confidence.
+
+    Args:
+        a: Moments of the predictions of one posterior on ``N`` examples.
+        b: Moments of another, on the same ones.
+
+    Returns:
+        A share in ``[0, 1]``.
+
+    Raises:
+        ValueError: If the two speak of different numbers of examples or classes.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.moments import moments
+        >>> a, b = torch.tensor([[[0.9, 0.1], [0.8, 0.2]]]), torch.tensor([[[0.6, 0.4], [0.3, 0.7]]])
+        >>> agreement(moments(a.log()), moments(b.log()))
+        0.5
+    """
+    _check(a, b)
+    return (a.log_mean.argmax(-1) == b.log_mean.argmax(-1)).double().mean().item()
+
+
 def total_variation(a: Moments, b: Moments) -> float:
     """Measure how far apart two posterior predictives are: ``(1/N) sum_n 1/2 sum_k |p_nk - q_nk|``.
+
+    It sees the mean prediction, and nothing of how the draws disagree around it.
+
+    Args:
+        a: Moments of the predictions of one posterior on ``N`` examples.
+        b: Moments of another, on the same ones.
+
+    Returns:
+        A distance in ``[0, 1]``; finite numbers of draws leave some between equal posteriors, too.
+
+    Raises:
+        ValueError: If the two speak of different numbers of examples or classes.
 
     Example:
         >>> import torch
@@ -40,6 +81,7 @@ def total_variation(a: Moments, b: Moments) -> float:
         >>> round(total_variation(moments(a.log()), moments(b.log())), 4)
         0.3
     """
+    _check(a, b)
     return 0.5 * (a.mean - b.mean).abs().sum(-1).mean().item()
 
 
@@ -53,6 +95,9 @@ def uncertainty_correlation(a: Moments, b: Moments, floor: float = 1e-9) -> floa
         b: Moments of another, on the same ones.
         floor: Added to the mutual information, in nats, before the log.
 
+    Raises:
+        ValueError: If the two speak of different numbers of examples or classes.
+
     Example:
         >>> import torch
         >>> from apdlab.moments import moments
@@ -60,8 +105,17 @@ def uncertainty_correlation(a: Moments, b: Moments, floor: float = 1e-9) -> floa
         >>> round(uncertainty_correlation(moments(p), moments(p)), 4)
         1.0
     """
+    _check(a, b)
     x, y = ((mutual_information(m) + floor).log() for m in (a, b))
     if (x == x[0]).all() or (y == y[0]).all():  # else the rounding of the mean would be correlated
         return math.nan
     x, y = x - x.mean(), y - y.mean()
     return ((x * y).sum() / (x.square().sum() * y.square().sum()).sqrt()).item()
+
+
+def _check(a: Moments, b: Moments) -> None:
+    if a.mean.shape != b.mean.shape:
+        raise ValueError(
+            f"b has [N, C] = {tuple(b.mean.shape)} and a {tuple(a.mean.shape)}; "
+            "wanted the same examples and classes; pass the same x to both"
+        )
