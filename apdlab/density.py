@@ -24,6 +24,9 @@ def categorical() -> Likelihood:
     Returns:
         A likelihood whose ``predictive`` gives log probabilities ``[S, N, K]``.
 
+    Raises:
+        ValueError: From ``log_prob``, if ``y`` is not int64 class labels of 0 to ``K - 1``, one an example.
+
     Example:
         >>> import torch
         >>> categorical().log_prob(torch.zeros(1, 3, 10), torch.tensor([[0, 1, 2]])).exp()
@@ -32,9 +35,31 @@ def categorical() -> Likelihood:
 
     def log_prob(outputs: Tensor, y: Tensor) -> Tensor:
         log_p = torch.log_softmax(outputs, -1)
-        return log_p.gather(-1, y.expand(outputs.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+        try:
+            return log_p.gather(-1, y.expand(outputs.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+        except (RuntimeError, IndexError) as error:  # asking first would cost every step
+            if why := _why_no_labels(outputs, y):
+                raise ValueError(why) from error
+            raise
 
     return Likelihood(log_prob, lambda outputs: torch.log_softmax(outputs, -1))
+
+
+def _why_no_labels(outputs: Tensor, y: Tensor) -> str | None:
+    """Say why ``y`` cannot choose one of the outputs ``[C, N, K]`` of each example."""
+    seen, k = f"y has dtype {y.dtype} and shape {tuple(y.shape)}", outputs.shape[-1]
+    if y.dtype != torch.int64:
+        fix = "gaussian() for targets, y.argmax(-1) for one-hot rows" if y.is_floating_point() else "y.long()"
+        return f"{seen}; wanted class labels, int64 [C or 1, N], for categorical(): {fix}"
+    if y.device != outputs.device:
+        return f"y is on {y.device}, the outputs on {outputs.device}; wanted one device: data.to('{outputs.device}')"
+    if y.ndim > 2 or y.shape[-1:] != outputs.shape[1:2] or (y.ndim == 2 and len(y) not in (1, len(outputs))):
+        return f"{seen} for outputs {tuple(outputs.shape)}; wanted one label an example, [C or 1, N]"
+    low, top = int(y.min()), int(y.max())
+    if low < 0:
+        return f"y has the label {low}; wanted classes counted from 0, e.g. y - y.min()"
+    fix = f"give its last layer {top + 1} outputs, or number the classes from 0"
+    return f"y has the label {top}, the network {k} outputs; wanted labels of 0 to {k - 1}: {fix}" if top >= k else None
 
 
 def gaussian(noise: float | None = None) -> Likelihood:
@@ -48,7 +73,8 @@ def gaussian(noise: float | None = None) -> Likelihood:
         A likelihood whose ``predictive`` gives means and standard deviations, ``[S, N, 2 K]``.
 
     Raises:
-        ValueError: If ``noise`` is not above 0; from ``log_prob``, if targets and means differ in shape.
+        ValueError: If ``noise`` is not above 0; from ``log_prob``, if targets and means differ in shape, if ``y`` holds
+            integers, or if the noise is learned and the outputs are not ``2 K``.
 
     Example:
         >>> import torch
@@ -60,11 +86,21 @@ def gaussian(noise: float | None = None) -> Likelihood:
 
     def moments(outputs: Tensor) -> tuple[Tensor, Tensor]:
         if noise is None:
+            if outputs.shape[-1] % 2:
+                raise ValueError(
+                    f"outputs has {outputs.shape[-1]} columns; wanted 2 K, means and log standard deviations: "
+                    "Network(WithNoise(module, outputs=K)), or say the noise, e.g. gaussian(noise=0.1)"
+                )
             mean, log_sd = outputs.chunk(2, dim=-1)
             return mean, log_sd
         return outputs, torch.full_like(outputs, math.log(noise))
 
     def log_prob(outputs: Tensor, y: Tensor) -> Tensor:
+        if not y.is_floating_point():
+            raise ValueError(
+                f"y has dtype {y.dtype}, as class labels have; wanted targets [N, K] of {outputs.dtype} for "
+                "gaussian(): y.to(x.dtype), or the likelihood categorical()"
+            )
         mean, log_sd = moments(outputs)
         if y.shape[1:] != mean.shape[1:]:  # [N] against [N, 1] would broadcast to [N, N]
             raise ValueError(f"y has shape {tuple(y.shape)}; wanted {('...', *mean.shape[1:])}, one column an output")
@@ -155,9 +191,20 @@ class LogDensity:
 
     def __call__(self, theta: Tensor, batch: Batch) -> Tensor:
         """Return ``log p(theta) + n / B sum_b log p(y_b | x_b, theta)``, ``[C]``, for ``theta [C, D]``."""
-        outputs = self.network(self.network.unravel(theta), batch.x)
-        log_likelihood = self.likelihood.log_prob(outputs, batch.y).sum(-1)
-        return self.prior(theta) + self.n / batch.y.shape[1] * log_likelihood
+        return self.of_outputs(theta, self.network(self.network.unravel(theta), batch.x), batch.y)
+
+    def of_outputs(self, theta: Tensor, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the same from outputs ``[C, B, K]``, where they are made in another way (dropout).
+
+        Raises:
+            ValueError: If the outputs have more axes than these three.
+        """
+        if outputs.ndim != 3:
+            raise ValueError(
+                f"outputs has shape {tuple(outputs.shape)}; wanted [C, N, K], one row an example: "
+                "end the module with nn.Flatten() and a layer of K outputs"
+            )
+        return self.prior(theta) + self.n / y.shape[1] * self.likelihood.log_prob(outputs, y).sum(-1)
 
 
 def value_and_grad(

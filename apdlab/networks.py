@@ -12,7 +12,7 @@ from torch.func import functional_call, vmap
 from apdlab.types import Params
 
 _POINTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.SiLU, nn.GELU, nn.ELU, nn.Softplus, nn.LeakyReLU, nn.Identity)
-_STACKABLE = (nn.Flatten, nn.Linear, *_POINTWISE)
+_STACKABLE = (nn.Flatten, nn.Linear, nn.Dropout, *_POINTWISE)  # in evaluation mode dropout is the identity
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -26,10 +26,12 @@ class Network:
 
     Args:
         module: Any module with parameters of one floating dtype and without buffers. It is copied and put in
-            evaluation mode; its weights are ``network.ravel(dict(module.named_parameters()))``.
+            evaluation mode, in which dropout does nothing (``posterior.dropout`` makes draws of it); its weights are
+            ``network.ravel(dict(module.named_parameters()))``. Weights that layers share (tied) count once.
 
     Raises:
-        ValueError: If the module has buffers (BatchNorm), no parameters, or parameters of several dtypes.
+        ValueError: If the module has buffers (BatchNorm), no parameters, parameters of several dtypes, parameters
+            that wait for a first input (lazy) or that are frozen.
 
     Example:
         >>> import torch
@@ -41,7 +43,7 @@ class Network:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = copy.deepcopy(module).eval()
-        _refuse_buffers(self.module)
+        _refuse_unfit(self.module)
         leaves = dict(self.module.named_parameters())
         dtypes = {p.dtype for p in leaves.values()}
         if len(dtypes) != 1 or not next(iter(dtypes)).is_floating_point:
@@ -50,7 +52,7 @@ class Network:
         self.dtype: torch.dtype = dtypes.pop()
         self.shapes: dict[str, torch.Size] = {name: p.shape for name, p in leaves.items()}
         self.size: int = sum(shape.numel() for shape in self.shapes.values())
-        self._stacked = _choose_stacked(self.module)
+        self._single, self._stacked = _functional(self.module), _choose_stacked(self.module)
 
     def __repr__(self) -> str:
         return f"Network({self.size:,} weights in {len(self.shapes)} tensors)\n{self.module}"
@@ -58,7 +60,7 @@ class Network:
     def init(self, generator: torch.Generator) -> Tensor:
         """Draw the weights ``theta [D]`` as the module's layers initialise themselves (``reset_parameters``).
 
-        A parameter whose owner has no ``reset_parameters`` keeps the value that it has in the module.
+        A parameter whose owner has no ``reset_parameters`` keeps its value. A module resets before those inside it.
         """
         seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
         module = copy.deepcopy(self.module).cpu()
@@ -112,12 +114,16 @@ class Network:
             Outputs ``[N, K]``, or ``[S, N, K]``.
 
         Raises:
-            ValueError: If a stack gets an ``x`` whose leading axis is neither 1 nor ``S``.
+            ValueError: If a stack gets an ``x`` whose leading axis is neither 1 nor ``S``, if ``x`` and the weights
+                differ in dtype or device, or if the module gives anything but one tensor ``[N, K]``.
         """
         name, shape = next(iter(self.shapes.items()))
-        if params[name].ndim == len(shape):
-            return functional_call(self.module, params, (x,))
-        stack = len(params[name])
+        leaf = params[name]
+        if x.device != leaf.device or x.dtype != leaf.dtype:
+            _refuse_mismatch(x, leaf)
+        if leaf.ndim == len(shape):
+            return self._single(params, x)
+        stack = len(leaf)
         if len(x) not in (1, stack):
             raise ValueError(
                 f"x has shape {tuple(x.shape)}; wanted [1, N, ...] (shared, e.g. x[None]) or [{stack}, N, ...], "
@@ -182,7 +188,7 @@ class WithNoise(nn.Module):
         return torch.cat([mean, self.log_noise.expand_as(mean)], dim=-1)
 
 
-def _refuse_buffers(module: nn.Module) -> None:
+def _refuse_unfit(module: nn.Module) -> None:
     for name, part in module.named_modules():
         if buffers := [key for key, _ in part.named_buffers(recurse=False)]:
             where = f"{type(part).__name__} {name!r}" if name else type(part).__name__
@@ -190,6 +196,47 @@ def _refuse_buffers(module: nn.Module) -> None:
                 f"module has buffers {buffers} in {where}; wanted a module whose only state is its parameters: "
                 "replace BatchNorm by GroupNorm or LayerNorm, and make constants plain attributes"
             )
+    if lazy := [name for name, leaf in module.named_parameters() if nn.parameter.is_lazy(leaf)]:
+        raise ValueError(f"module has lazy parameters, {lazy[0]!r} first; wanted shapes: call module(x[:1]) once")
+    if frozen := [name for name, leaf in module.named_parameters() if not leaf.requires_grad]:
+        fix = "module.requires_grad_(True), or let x be what the frozen part gives and module the rest"
+        raise ValueError(f"module has {len(frozen)} frozen parameters, {frozen[0]!r} first; wanted none: {fix}")
+
+
+def _refuse_mismatch(x: Tensor, leaf: Tensor) -> None:
+    if x.device != leaf.device:
+        there = f"data.to('{leaf.device}') or theta.to('{x.device}')"
+        raise ValueError(f"x is on {x.device}, the weights on {leaf.device}; wanted one device: {there}")
+    if x.is_floating_point():  # integers are for an embedding
+        seen, own = (str(part.dtype).removeprefix("torch.") for part in (x, leaf))
+        back, cast = (part.type().rpartition(".")[2].removesuffix("Tensor").lower() for part in (x, leaf))
+        raise ValueError(f"x is {seen}, the network {own}; wanted one dtype: data(x.{cast}(), y) or module.{back}()")
+
+
+def _functional(module: nn.Module) -> Callable[[Params, Tensor], Tensor]:
+    """View the module as a function of one network's weights, each put in every place that shares it."""
+    # tie_weights takes a layer used twice for two, and leaves weights in it: github.com/pytorch/pytorch/issues/164759
+    names = {leaf: name for name, leaf in module.named_parameters()}
+    places = {
+        f"{path}.{key}".lstrip("."): names[leaf]
+        for path, part in module.named_modules()
+        for key, leaf in part.named_parameters(recurse=False, remove_duplicate=False)
+    }
+
+    def forward(params: Params, x: Tensor) -> Tensor:
+        leaves = {place: params[name] for place, name in places.items()}
+        return _checked(functional_call(module, leaves, (x,), tie_weights=False), x)
+
+    return forward
+
+
+def _checked(outputs: Tensor, x: Tensor) -> Tensor:
+    if not isinstance(outputs, Tensor):
+        raise ValueError(f"module gives a {type(outputs).__name__}; wanted a forward that gives one tensor [N, K]")
+    if outputs.ndim < 2 or outputs.shape[0] != x.shape[0]:
+        seen = f"outputs {list(outputs.shape)} for inputs {list(x.shape)}"
+        raise ValueError(f"module gives {seen}; wanted [N, K], even if K is 1: look for squeeze or mean in its forward")
+    return outputs
 
 
 def _choose_stacked(module: nn.Module) -> Callable[[Params, Tensor], Tensor]:
@@ -231,8 +278,7 @@ def _stacked_linear(weight: Tensor, bias: Tensor | None, h: Tensor) -> Tensor:
 
 
 def _vmapped(module: nn.Module) -> Callable[[Params, Tensor], Tensor]:
-    def one(params: Params, x: Tensor) -> Tensor:
-        return functional_call(module, params, (x,))
+    one = _functional(module)
 
     def forward(params: Params, x: Tensor) -> Tensor:
         return vmap(one, in_dims=(0, None))(params, x[0]) if x.shape[0] == 1 else vmap(one)(params, x)
@@ -241,15 +287,14 @@ def _vmapped(module: nn.Module) -> Callable[[Params, Tensor], Tensor]:
 
 
 def _looped(module: nn.Module) -> Callable[[Params, Tensor], Tensor]:
+    one = _functional(module)
+
     def forward(params: Params, x: Tensor) -> Tensor:
         stack = len(next(iter(params.values())))
         # Unbound once: the backward of indexing fills a whole stack of zeros for each network.
         each = zip(*(leaf.unbind() for leaf in params.values()), strict=True)
         own = x.expand(stack, *x.shape[1:]).unbind()
-        one = (
-            functional_call(module, dict(zip(params, leaves, strict=True)), (xs,))
-            for leaves, xs in zip(each, own, strict=True)
-        )
-        return torch.stack(list(one))
+        stacked = zip(each, own, strict=True)
+        return torch.stack([one(dict(zip(params, leaves, strict=True)), xs) for leaves, xs in stacked])
 
     return forward

@@ -130,6 +130,13 @@ def test_chains_do_not_see_each_other(case, size):
 
 
 @each_case
+def test_outputs_made_elsewhere_give_the_same(case):
+    theta, batch = normal(CHAINS, case.network.size), batches(examples(case), 4, seed=0, chains=CHAINS)(0)
+    outputs = case.network(case.network.unravel(theta), batch.x)
+    assert torch.equal(posterior(case).of_outputs(theta, outputs, batch.y), posterior(case)(theta, batch))
+
+
+@each_case
 def test_the_predictive_is_the_distribution_of_the_likelihood(case):
     outputs = case.network(case.network.unravel(normal(5, case.network.size)), normal(1, N, 3))
     ours = case.likelihood.predictive(outputs)
@@ -163,6 +170,17 @@ def test_values_and_gradients_hold_no_graph(outer):
 
 
 CLASSES = CASES["classes"].network
+
+
+def labelled(y):
+    return categorical().log_prob(torch.zeros(2, 3, 5), y)
+
+
+def sequences():
+    network = Network(torch.nn.Sequential(*list(CLASSES.module)[1:]))
+    return LogDensity(network, categorical(), gaussian_prior(network, 1.0), N)
+
+
 BAD_NUMBERS = [0, -1.0, math.nan, math.inf]
 REFUSED = {
     **{f"noise {bad}": (f"noise is {bad}", lambda bad=bad: gaussian(noise=bad)) for bad in BAD_NUMBERS},
@@ -180,6 +198,57 @@ REFUSED = {
     "targets in a vector": (
         "y has shape (1, 5); wanted ('...', 5, 1)",
         lambda: gaussian(noise=1.0).log_prob(torch.zeros(3, 5, 1), torch.zeros(1, 5)),
+    ),
+    "class labels for gaussian": (
+        "y has dtype torch.int64, as class labels have; wanted targets [N, K] of torch.float32 for gaussian()",
+        lambda: gaussian(noise=1.0).log_prob(torch.zeros(3, 5, 1), torch.zeros(1, 5, dtype=torch.int64)),
+    ),
+    "integers for gaussian": (
+        "y has dtype torch.int64",
+        lambda: gaussian(noise=1.0).log_prob(torch.zeros(3, 5, 1), torch.zeros(1, 5, 1, dtype=torch.int64)),
+    ),
+    "one output for mean and noise": (
+        "outputs has 1 columns; wanted 2 K, means and log standard deviations: Network(WithNoise(",
+        lambda: gaussian().log_prob(torch.zeros(3, 5, 1), torch.zeros(1, 5, 1)),
+    ),
+    "three outputs for means and noises": (
+        "outputs has 3 columns",
+        lambda: gaussian().log_prob(torch.zeros(3, 5, 3), torch.zeros(1, 5, 2)),
+    ),
+    "a label past the outputs": (
+        "y has the label 9, the network 5 outputs; wanted labels of 0 to 4: give its last layer 10 outputs",
+        lambda: labelled(torch.tensor([[0, 4, 9]])),
+    ),
+    "a label just past the outputs": (
+        "y has the label 5, the network 5 outputs",
+        lambda: labelled(torch.tensor([[0, 4, 5], [0, 1, 2]])),
+    ),
+    "a label below 0": (
+        "y has the label -1; wanted classes counted from 0",
+        lambda: labelled(torch.tensor([[0, -1, 2]])),
+    ),
+    "targets for categorical": (
+        "y has dtype torch.float32 and shape (1, 3, 2); wanted class labels, int64 [C or 1, N], for categorical(): "
+        "gaussian() for targets",
+        lambda: labelled(torch.zeros(1, 3, 2)),
+    ),
+    "labels in floating point": ("y has dtype torch.float32 and shape (1, 3)", lambda: labelled(torch.zeros(1, 3))),
+    "labels of one byte": (
+        "y has dtype torch.uint8 and shape (1, 3); wanted class labels, int64 [C or 1, N], for categorical(): y.long()",
+        lambda: labelled(torch.zeros(1, 3, dtype=torch.uint8)),
+    ),
+    "one-hot labels": (
+        "y has dtype torch.int64 and shape (1, 3, 5) for outputs (2, 3, 5); wanted one label an example",
+        lambda: labelled(torch.zeros(1, 3, 5, dtype=torch.int64)),
+    ),
+    "too many labels": ("shape (1, 4) for outputs (2, 3, 5)", lambda: labelled(torch.zeros(1, 4, dtype=torch.int64))),
+    "labels of other chains": (
+        "shape (3, 3) for outputs (2, 3, 5)",
+        lambda: labelled(torch.zeros(3, 3, dtype=torch.int64)),
+    ),
+    "outputs of a sequence": (
+        "outputs has shape (2, 5, 7, 4); wanted [C, N, K], one row an example",
+        lambda: sequences()(torch.zeros(2, CLASSES.size).double(), Batch(normal(1, 5, 7, 3), torch.zeros(1, 5), None)),
     ),
     "targets for fewer outputs": (
         "y has shape (1, 5, 1); wanted ('...', 5, 2)",

@@ -31,6 +31,29 @@ class Doubled(nn.Linear):
         return 2 * super().forward(x)
 
 
+class Autoencoder(nn.Module):
+    """Writes with the weights that it reads with, and knows its bias by two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.read, self.bias = nn.Linear(4, 3), nn.Parameter(torch.zeros(4))
+        self.shift = self.bias
+
+    def forward(self, x):
+        return nn.functional.linear(torch.tanh(self.read(x + self.bias)), self.read.weight.T, self.shift)
+
+
+class Gives(nn.Module):
+    """Gives anything at all, made from the outputs of one layer, or of a convolution."""
+
+    def __init__(self, make, layer=None):
+        super().__init__()
+        self.layer, self.make = layer or nn.Linear(4, 1), make
+
+    def forward(self, x):
+        return self.make(self.layer(x))
+
+
 def embedded():
     """The last layer reads with the weights that the first writes with."""
     first, last = nn.Linear(4, 6), nn.Linear(6, 4)
@@ -43,6 +66,12 @@ def embedded():
 def repeated():
     layer, act = nn.Linear(4, 4), nn.Tanh()
     return nn.Sequential(layer, act, layer, act, nn.Linear(4, 2), act)
+
+
+def tied_convolutions():
+    first, last = nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 2, 3, padding=1)
+    last.weight = first.weight
+    return nn.Sequential(first, nn.Tanh(), last, nn.Tanh(), first, nn.Flatten())
 
 
 def convolutions():
@@ -75,6 +104,9 @@ MODULES = {
     "flattened from the end": (lambda: nn.Sequential(nn.Flatten(-2), nn.Linear(12, 3)), (3, 4)),
     "layers used twice": (repeated, (4,)),
     "weights tied": (embedded, (4,)),
+    "weights tied in a forward": (Autoencoder, (4,)),
+    "convolutions tied": (tied_convolutions, (2, 4, 4)),
+    "dropout": (lambda: nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Dropout(0.9), nn.Linear(5, 3)).eval(), (4,)),
     "sequential with a skip": (lambda: Skip(nn.Linear(4, 4), nn.Tanh()), (4,)),
     "linear of its own kind": (lambda: nn.Sequential(Doubled(4, 3), nn.ReLU()), (4,)),
     "nested": (lambda: nn.Sequential(nn.Sequential(nn.Linear(4, 5), nn.ReLU()), nn.Linear(5, 3)), (4,)),
@@ -170,6 +202,17 @@ def test_unravel_is_a_view_and_ravel_its_inverse(build, shape, lead):
 
 
 @each_module
+@pytest.mark.parametrize("size", [0, 3], ids="S={}".format)
+def test_a_call_leaves_nothing_in_the_module(build, shape, size):
+    network = Network(build())
+    before = dict(network.module.named_parameters(remove_duplicate=False))
+    theta = stack(network, 3).requires_grad_()
+    network(network.unravel(theta if size else theta[0]), inputs(1, shape, torch.float32)[0 if not size else slice(1)])
+    after = dict(network.module.named_parameters(remove_duplicate=False))
+    assert before.keys() == after.keys() and all(after[name] is leaf for name, leaf in before.items())
+
+
+@each_module
 def test_init_depends_on_its_generator_alone(build, shape):
     network = Network(build())
     one, before = network.init(seeded(3)), torch.random.get_rng_state()
@@ -215,6 +258,27 @@ def test_an_mlp_bends_between_its_layers_and_nowhere_else(activation):
     torch.testing.assert_close(network(network.unravel(theta), x), h, rtol=1e-12, atol=1e-12)
 
 
+TIED = {"layers used twice": 20 + 10, "weights tied": 2 * 24 + 6 + 4, "weights tied in a forward": 12 + 3 + 4,
+        "convolutions tied": 36 + 2 + 2}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "weights"), TIED.items(), ids=TIED)
+def test_weights_that_are_shared_count_once(name, weights):
+    assert Network(MODULES[name][0]()).size == weights
+
+
+WAYS = {
+    "_stacked_sequential": ["images", "dropout", "weights tied", "sequences"],
+    "_looped": ["convolutions", "convolutions tied"],
+    "_vmapped": ["nested", "linear of its own kind", "weights tied in a forward"],
+}
+
+
+@pytest.mark.parametrize(("way", "name"), [(way, name) for way, names in WAYS.items() for name in names])
+def test_a_stack_is_evaluated_in_the_way_that_was_fastest(way, name):
+    assert Network(MODULES[name][0]())._stacked.__qualname__.startswith(way)
+
+
 def test_the_module_of_the_user_is_copied():
     module = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5), nn.Linear(2, 1))
     network = Network(module)
@@ -225,6 +289,67 @@ def test_the_module_of_the_user_is_copied():
     assert torch.equal(network(params, x), torch.full((1, 3, 1), 7.0))
 
 
+FORMS = {"one network": (0, 0), "a stack, shared x": (3, 1), "a stack, own x": (3, 3)}
+OUTPUTS = {
+    "a tuple": ("module gives a tuple; wanted a forward that gives one tensor [N, K]", lambda out: (out, out)),
+    "a dictionary": ("module gives a dict; wanted a forward", lambda out: {"logits": out}),
+    "no axis of outputs": ("module gives outputs [6] for inputs [6, ", lambda out: out.flatten(1)[:, 0]),
+    "no axis of examples": ("module gives outputs [1, ", lambda out: out.mean(0, keepdim=True)),
+    "one number": ("module gives outputs [] for inputs [6, ", torch.sum),
+}
+
+
+@pytest.mark.parametrize(("size", "lead"), FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize(("layer", "shape"), [(None, (4,)), (nn.Conv2d(2, 2, 3), (2, 4, 4))], ids=["vmap", "loop"])
+@pytest.mark.parametrize(("said", "make"), OUTPUTS.values(), ids=OUTPUTS)
+def test_what_is_not_a_row_of_outputs_an_input_is_refused(size, lead, layer, shape, said, make, refusal):
+    network = Network(Gives(make, layer))
+    lead, theta = ((lead,), torch.ones(size, network.size)) if size else ((), torch.ones(network.size))
+    assert said in refusal(lambda: network(network.unravel(theta), torch.ones(*lead, 6, *shape)))
+
+
+ELSEWHERE = {
+    "x of single precision": ({"dtype": torch.float32}, {"dtype": torch.float64},
+                              "x is float32, the network float64; wanted one dtype: data(x.double(), y) or "
+                              "module.float()"),
+    "x of double precision": ({"dtype": torch.float64}, {"dtype": torch.float32},
+                              "x is float64, the network float32; wanted one dtype: data(x.float(), y) or "
+                              "module.double()"),
+    "x of half precision": ({"dtype": torch.float16}, {}, "x is float16, the network float32; wanted one dtype: "
+                            "data(x.float(), y) or module.half()"),
+    "x elsewhere": ({"device": "meta"}, {}, "x is on meta, the weights on cpu; wanted one device: data.to('cpu')"),
+    "weights elsewhere": ({}, {"device": "meta"}, "x is on cpu, the weights on meta; wanted one device"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("size", "lead"), FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize(("of_x", "of_theta", "said"), ELSEWHERE.values(), ids=ELSEWHERE)
+def test_inputs_and_weights_that_differ_in_kind_are_refused(size, lead, of_x, of_theta, said, refusal):
+    network = mlp(4, 3)
+    lead, theta = ((lead,), torch.ones(size, 15, **of_theta)) if size else ((), torch.ones(15, **of_theta))
+    assert said in refusal(lambda: network(network.unravel(theta), torch.ones(*lead, 6, 4, **of_x)))
+
+
+def test_inputs_that_are_integers_may_be_what_they_are():
+    network = Network(nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Linear(6, 2)))
+    theta, x = stack(network, 3), torch.randint(5, (7, 2), generator=seeded())
+    wanted = [load(network.module, network, theta[s])(x) for s in range(3)]
+    torch.testing.assert_close(network(network.unravel(theta), x[None]), torch.stack(wanted))
+
+
+def constant():
+    module = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    module[1].register_buffer("scale", torch.ones(2))
+    return module
+
+
+def frozen(*names):
+    module = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3))
+    for name in names:
+        module.get_parameter(name).requires_grad_(False)
+    return module
+
+
 def conv_network():
     return Network(convolutions())
 
@@ -233,6 +358,16 @@ REFUSED = {
     "batch norm": ("['running_mean', 'running_var', 'num_batches_tracked'] in BatchNorm1d '1'",
                    lambda: Network(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))),
     "batch norm alone": ("in BatchNorm1d;", lambda: Network(nn.BatchNorm1d(2))),
+    "batch norm deep inside": ("in BatchNorm2d 'make.1.norm'; wanted a module whose only state is its parameters: "
+                               "replace BatchNorm by GroupNorm or LayerNorm", lambda: Network(Gives(nn.Sequential(
+        nn.ReLU(), nn.Sequential(OrderedDict(norm=nn.BatchNorm2d(2))))))),
+    "a constant in a buffer": ("module has buffers ['scale'] in ReLU '1'; wanted", lambda: Network(constant())),
+    "lazy": ("module has lazy parameters, '0.weight' first; wanted shapes: call module(x[:1]) once",
+             lambda: Network(nn.Sequential(nn.LazyLinear(3), nn.ReLU()))),
+    "frozen": ("module has 4 frozen parameters, '0.weight' first", lambda: Network(frozen().requires_grad_(False))),
+    "frozen in part": ("module has 1 frozen parameters, '2.bias' first; wanted none: "
+                       "module.requires_grad_(True), or let x be what the frozen part gives",
+                       lambda: Network(frozen("2.bias"))),
     "no parameters": ("dtype none", lambda: Network(nn.ReLU())),
     "two dtypes": ("torch.float32, torch.float64",
                    lambda: Network(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double()))),

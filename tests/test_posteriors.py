@@ -6,14 +6,18 @@ import pytest
 import torch
 
 from apdlab.chains import Chains
+from apdlab.data import batches
+from apdlab.density import LogDensity, categorical, gaussian_prior
 from apdlab.distill import gan, gaussian, mixture, pca, raw, standardised
 from apdlab.draws import Draws
 from apdlab.metrics import mutual_information
 from apdlab.networks import mlp
-from apdlab.posterior import mean_of_weights, point
+from apdlab.posterior import dropout, mean_of_weights, point, sgd, swag
 from apdlab.predict import predict, predict_moments
+from apdlab.types import Data
 
 NETWORK = mlp(2, 4, 3)  # 27 weights
+WIDE = dropout.mlp(2, 30, 3)  # 183 weights, of more masks than are drawn
 X = torch.randn(15, 2, generator=torch.Generator().manual_seed(9))
 TOY = gan.Recipe(hidden=(8,), batch=10, checkpoints=2)
 PAPER = gan.PAPER._replace(hidden=(8, 8, 8), batch=10)
@@ -36,12 +40,24 @@ def in_a_plane():
     return Draws(NETWORK, coordinates.encode(train.theta)[0], coordinates.basis[0], coordinates.mean[0])
 
 
+def descended(fit, start, network=NETWORK, **settings):
+    """The posterior of a fit by descent; ``start [C, D]`` or ``[D]``."""
+    log_posterior = LogDensity(network, categorical(), gaussian_prior(network, 1.0), len(X))
+    draw = batches(Data(X, torch.arange(15) % 3), 5, seed=0, chains=len(torch.atleast_2d(start)))
+    return fit(log_posterior, start, draw, learning_rate=0.1, **settings)[0]
+
+
 # The posterior, how many bytes it holds at least, and whether its draws differ.
 POSTERIORS = {
     "stored draws": (lambda: blocks()[0].thin(), 4 * 84 * 27, True),
     "draws in a plane": (in_a_plane, 4 * (42 * 4 + 5 * 27), True),
     "a point": (lambda: point(NETWORK, blocks()[0].theta[0, 0]), 4 * 27, False),
     "the mean of weights": (lambda: mean_of_weights(blocks()[0].thin()), 4 * 27, False),
+    "a point found by descent": (lambda: descended(sgd.fit, blocks()[0].theta[0, :1], steps=3), 4 * 27, False),
+    "a deep ensemble": (lambda: descended(sgd.fit, blocks()[0].theta[0, :41], steps=3), 4 * 41 * 27, True),
+    "dropout": (lambda: descended(dropout.fit, WIDE.init(torch.Generator().manual_seed(0)), WIDE, steps=3, seed=0),
+                4 * 183, True),
+    "SWAG": (lambda: descended(swag.fit, blocks()[0].theta[0, 0], steps=9, every=3, rank=3), 4 * 5 * 27, True),
     "a Gaussian": (lambda: gaussian.fit(*blocks(), X, seed=0)[0], 4 * 2 * 5 * 27, True),
     "one chain's Gaussian": (lambda: gaussian.fit(*blocks(), X, seed=0)[0][:1], 4 * 5 * 27, True),
     "a Gaussian without noise": (lambda: gaussian.fit(*blocks(), X, seed=0)[0].with_noise(torch.zeros(2)),
@@ -69,8 +85,8 @@ def sizes(name):
 def test_as_many_finite_draws_as_asked_for_of_the_width_of_the_network(name):
     for n in sizes(name):
         draws = sample(name, n)
-        assert isinstance(draws, Draws) and draws.network is NETWORK
-        assert len(draws) == n and draws.theta.shape == (n, NETWORK.size) and draws.theta.isfinite().all()
+        assert isinstance(draws, Draws) and draws.network is MADE(name).network in (NETWORK, WIDE)
+        assert len(draws) == n and draws.theta.shape == (n, draws.network.size) and draws.theta.isfinite().all()
 
 
 @EVERY
