@@ -1,5 +1,6 @@
 """Markov chains of weights: ordered, correlated, what diagnostics read before anyone calls them draws."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -47,6 +48,10 @@ class Chains:
 
     def __len__(self) -> int:
         return len(self.theta)
+
+    def __iter__(self) -> Iterator["Chains"]:
+        """Walk through the chains, one at a time."""
+        return (self[c : c + 1] for c in range(len(self)))
 
     def __getitem__(self, chains: slice | list[int]) -> "Chains":
         """Select whole chains."""

@@ -168,6 +168,30 @@ def summary(values: Tensor, name: str) -> dict[str, str | int | float]:
     }
 
 
+def walk_correlation(components: Tensor) -> Tensor:
+    """Correlate principal components with the cosines of time that a random walk has: ``|cor(y_m, cos pi m t)|``.
+
+    Near 1 the chain only walks, and the few directions its draws lie in are a mark of its length (Antognini and
+    Sohl-Dickstein, 2018, PCA of high dimensional random walks, https://arxiv.org/abs/1806.08805).
+
+    Args:
+        components: Along each chain, leading one first, ``[C, T, k]``.
+
+    Returns:
+        ``[C, k]``, 0 to 1.
+
+    Example:
+        >>> import torch
+        >>> walk_correlation(torch.cos(torch.pi * (torch.arange(100) + 0.5) / 100)[None, :, None])
+        tensor([[1.0000]], dtype=torch.float64)
+    """
+    _, length, k = components.shape
+    time = (torch.arange(length, device=components.device, dtype=torch.float64) + 0.5) / length
+    waves = torch.cos(math.pi * torch.arange(1, k + 1, device=time.device) * time[:, None])
+    centred = components.double() - components.double().mean(1, keepdim=True)
+    return ((centred * waves).sum(1) / (centred.norm(dim=1) * waves.norm(dim=0))).abs()
+
+
 def _each(statistic: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
     """Apply a statistic of ``[Q, C, T]`` to chunks of the quantities of ``[C, T, ...]``."""
     if values.ndim < 2 or values.numel() == 0:

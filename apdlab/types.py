@@ -19,6 +19,10 @@ class Data(NamedTuple):
     x: Tensor
     y: Tensor
 
+    def first(self, n: int) -> "Data":
+        """Take the first ``n`` examples, or all there are."""
+        return Data(self.x[:n], self.y[:n])
+
     def to(self, device: torch.device | str) -> "Data":
         """Move both tensors to a device."""
         return Data(self.x.to(device), self.y.to(device))
@@ -77,7 +81,19 @@ class Sampler(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What a fit took: gradient evaluations (one minibatch, one network each) and seconds."""
+    """What a fit took: gradient evaluations (one minibatch, one network each) and seconds. Costs add up.
+
+    Example:
+        >>> Cost(300, 6.0).share(3) + Cost(50, 1.0)
+        Cost(gradient_evaluations=150, seconds=3.0)
+    """
 
     gradient_evaluations: int
     seconds: float
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.gradient_evaluations + other.gradient_evaluations, self.seconds + other.seconds)
+
+    def share(self, n: int) -> "Cost":
+        """Give the part of each of ``n`` that were made together."""
+        return Cost(self.gradient_evaluations // n, self.seconds / n)

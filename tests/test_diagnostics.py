@@ -8,7 +8,7 @@ import scipy.stats
 import torch
 
 from apdlab import diagnostics
-from apdlab.diagnostics import ess_bulk, ess_mean, ess_tail, mcse_mean, r_hat, summary
+from apdlab.diagnostics import ess_bulk, ess_mean, ess_tail, mcse_mean, r_hat, summary, walk_correlation
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=r"\s*ArviZ is undergoing a major refactor", category=FutureWarning)
@@ -211,3 +211,22 @@ def test_what_is_not_chains_is_refused_in_one_line(statistic, values, message):
     with pytest.raises(ValueError, match=message) as refusal:
         statistic(values)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_components_of_a_random_walk_are_cosines_and_those_of_noise_are_not(seed):
+    noise = torch.randn(2, 200, 5000, generator=torch.Generator().manual_seed(seed))
+    for path, walks in ((noise.cumsum(1), True), (noise, False)):
+        centred = path - path.mean(1, keepdim=True)
+        components = torch.stack([torch.linalg.svd(chain, full_matrices=False)[0][:, :4] for chain in centred])
+        found = walk_correlation(components)
+        assert found.shape == (2, 4) and (found > 0.95).all() if walks else (found < 5 / 200**0.5).all()
+
+
+def test_correlation_with_cosines_is_numpy_s():
+    components = torch.randn(2, 50, 3, generator=torch.Generator().manual_seed(0))
+    time = (np.arange(50) + 0.5) / 50
+    for c, chain in enumerate(components.numpy()):
+        for m in range(3):
+            wanted = abs(np.corrcoef(chain[:, m], np.cos(np.pi * (m + 1) * time))[0, 1])
+            assert walk_correlation(components)[c, m].item() == pytest.approx(wanted, rel=1e-5)

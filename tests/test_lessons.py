@@ -1,9 +1,10 @@
 """Laws of the exercises of the notebooks: one answer is right, others are told what is off."""
 
+import pandas as pd
 import pytest
 import torch
 
-from apdlab.lessons import AGREED_DOUBT
+from apdlab.lessons import AGREED_DOUBT, BLIND_MEASURE
 from apdlab.metrics import expected_entropy, mutual_information
 from apdlab.moments import moments
 
@@ -53,3 +54,32 @@ def test_the_answer_that_is_shown_is_right():
     }
     exec("\n".join(code[:-1]), names)
     assert AGREED_DOUBT.check(eval(code[-1], names), m)
+
+
+MEASURES = ["accuracy", "nll", "brier", "ece", "mutual_information"]
+
+
+def rows(blind):
+    """Four repeats; the mean of the weights is a tenth of a standard deviation off on one measure, far on others."""
+    table = []
+    for seed in range(4):
+        row = {m: 0.5 + 0.01 * torch.randn((), generator=torch.Generator().manual_seed(seed)).item() for m in MEASURES}
+        table.append(row | {"method": "sgld"})
+        table.append({m: v + (0.001 if m == blind else 0.05) for m, v in row.items()} | {"method": "mean"})
+    return table
+
+
+@pytest.mark.parametrize("blind", MEASURES)
+def test_the_measure_that_sees_least_of_a_collapse_is_right(blind):
+    for measure in MEASURES:
+        assert bool(BLIND_MEASURE.check(measure, rows(blind))) == (measure == blind)
+    assert "none of" in BLIND_MEASURE.check("bytes", rows(blind)).text
+    assert "in place of None" in BLIND_MEASURE.check(None, rows(blind)).text
+
+
+@pytest.mark.parametrize("blind", MEASURES)
+def test_the_answer_that_is_shown_finds_it(blind):
+    code = BLIND_MEASURE.answer.split("```")[1].removeprefix("python\n").strip().split("\n")
+    names = {"pd": pd, "table": rows(blind), "list_of_measures": MEASURES}
+    exec(code[0], names)
+    assert eval(code[1], names) == blind

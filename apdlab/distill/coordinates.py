@@ -4,6 +4,7 @@ r"""Coordinates of draws: the weights themselves, or the few directions in which
 what the ``k`` directions leave out. ``raw``, ``standardised`` and ``pca`` are one choice.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -187,6 +188,13 @@ class Distilled:
     def nbytes(self) -> int:
         """Bytes of everything that is needed to give draws: coordinates and what makes the codes."""
         return self.coordinates.nbytes + self.codes.nbytes + (0 if self.noise is None else self.noise.nbytes)
+
+    def __len__(self) -> int:
+        return len(self.coordinates.mean)
+
+    def __iter__(self) -> Iterator["Distilled"]:
+        """Walk through the generators, one at a time."""
+        return (self[c : c + 1] for c in range(len(self)))
 
     def __getitem__(self, chains: slice) -> "Distilled":
         """Select the generators of some chains."""

@@ -1,0 +1,242 @@
+"""Posteriors side by side: one row of scores and costs for each, and how far each is from the one it stands for."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from apdlab.chains import Chains
+from apdlab.distill import Coordinates, Distilled, pca
+from apdlab.draws import Draws, Posterior
+from apdlab.fidelity import compare, portrait, scores, total_variation, uncertainty_correlation
+from apdlab.moments import Moments
+from apdlab.posterior import mean_of_weights
+from apdlab.predict import predict_moments
+from apdlab.streams import stream
+from apdlab.types import Cost, Data
+
+
+class Entry(NamedTuple):
+    """A posterior that takes part: its method's id, its network's name, the seed of the repeat, and what it cost."""
+
+    method: str
+    network: str
+    seed: int
+    posterior: Posterior
+    cost: Cost
+
+    def draws(self, n: int, device: torch.device | str = "cpu") -> Draws:
+        """Give ``n`` draws: of stored ones evenly spaced, and no more than there are."""
+        if isinstance(self.posterior, Draws):
+            return self.posterior.thin(min(n, len(self.posterior)))
+        return self.posterior.sample(n, generator=stream(self.seed, f"{self.network}/{self.method}", device=device))
+
+
+def spread(method: str, network: str, seed: int, posteriors: Iterable[Posterior], cost: Cost) -> list[Entry]:
+    """Enter repeats that were made together: seeds count up from ``seed``, and each bears its share of the cost.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.networks import mlp
+        >>> repeats = [Draws(mlp(2, 3), torch.zeros(5, 9)) for _ in range(3)]
+        >>> [(entry.seed, entry.cost.seconds) for entry in spread("sgld", "2-3", 7, repeats, Cost(300, 6.0))]
+        [(7, 2.0), (8, 2.0), (9, 2.0)]
+    """
+    repeats = list(posteriors)
+    return [Entry(method, network, seed + c, one, cost.share(len(repeats))) for c, one in enumerate(repeats)]
+
+
+def predictions(entries: Iterable[Entry], data: Data, n: int) -> list[Moments]:
+    """Predict a labelled set with ``n`` draws of each entry.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.networks import mlp
+        >>> entry = Entry("sgld", "2-3", 0, Draws(mlp(2, 3), torch.zeros(5, 9)), Cost(100, 1.0))
+        >>> predictions([entry], Data(torch.zeros(4, 2), torch.zeros(4).long()), 5)[0].draws
+        5
+    """
+    return [predict_moments(entry.draws(n, data.x.device), data.x) for entry in entries]
+
+
+def rows(
+    entries: Sequence[Entry], found: Sequence[Moments], data: Data, *, reference: str = "sgld"
+) -> list[dict[str, str | int | float]]:
+    """Score each entry's predictions, alone and against those of the reference with the same network and seed.
+
+    Args:
+        entries: What takes part; of each network and seed one entry has the method ``reference``.
+        found: The prediction of ``data.x`` by each of them.
+        data: The test set.
+        reference: The method that others stand for.
+
+    Returns:
+        For each entry ``method, network, seed``, accuracy, NLL, Brier, ECE, mutual information, ``bytes``,
+        ``gradient_evaluations``, ``seconds``; total variation (``tv``) and ``correlation`` of log mutual information
+        with the reference's predictions.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.networks import mlp
+        >>> entry = Entry("sgld", "2-3", 0, Draws(mlp(2, 3), torch.zeros(5, 9)), Cost(100, 1.0))
+        >>> data = Data(torch.zeros(4, 2), torch.zeros(4).long())
+        >>> rows([entry], predictions([entry], data, 5), data)[0]["bytes"]
+        180
+    """
+    true = {entry[1:3]: m for entry, m in zip(entries, found, strict=True) if entry.method == reference}
+    return [
+        {"method": entry.method, "network": entry.network, "seed": entry.seed}
+        | scores(m, data.y)
+        | {"bytes": entry.posterior.nbytes, **entry.cost._asdict()}
+        | {"tv": total_variation(m, true[entry[1:3]]), "correlation": uncertainty_correlation(m, true[entry[1:3]])}
+        for entry, m in zip(entries, found, strict=True)
+    ]
+
+
+def distil(
+    fits: Mapping[str, Callable[..., tuple]],
+    chains: Chains,
+    directions: int,
+    x: Tensor,
+    *,
+    seed: int,
+    through: Callable[..., tuple] = lambda network, fit, *args, **kwargs: fit(*args, **kwargs),
+) -> dict[str, tuple[Distilled, Cost]]:
+    """Distil the same chains by several methods, in the same principal directions, with every fifth state held out.
+
+    Args:
+        fits: Under the id of each method its ``fit(train, held_out, coordinates, x, *, seed)``.
+        chains: What they learn from.
+        directions: How many.
+        x: Inputs to compare predictions on, not the test set.
+        seed: Of all of them.
+        through: What calls a fit, e.g. ``store.fit``.
+
+    Returns:
+        What each found, and its cost.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.distill import gaussian
+        >>> from apdlab.networks import mlp
+        >>> network, theta = mlp(2, 3), torch.randn(2, 60, 9, generator=torch.Generator().manual_seed(0))
+        >>> chains = Chains(network, theta, torch.arange(60), torch.zeros(2, 60))
+        >>> list(distil({"gaussian": gaussian.fit}, chains, 4, torch.ones(7, 2), seed=0))
+        ['gaussian']
+    """
+    train, held_out = chains.hold_out(5)
+    known = train, held_out, pca(train.theta, chains.network, directions), x
+    return {method: through(chains.network, fit, *known, seed=seed)[:2] for method, fit in fits.items()}
+
+
+def gaps(table: Iterable[dict], *, reference: str = "sgld") -> pd.DataFrame:
+    """Subtract the reference's scores from all rows: accuracy, NLL, and mutual information as a share of its.
+
+    Args:
+        table: Rows as :func:`rows` gives them.
+        reference: The method that others stand for.
+
+    Returns:
+        A row for each other method, network and seed, with ``accuracy``, ``nll``, ``mutual_information``, ``tv``,
+        ``correlation``.
+
+    Example:
+        >>> row = {"network": "n", "seed": 0, "tv": 0.0, "correlation": 1.0, "nll": 0.5, "accuracy": 0.9}
+        >>> both = [row | {"method": m, "mutual_information": i} for m, i in (("sgld", 0.2), ("mean", 0.0))]
+        >>> gaps(both).mutual_information.item()
+        -1.0
+    """
+    frame = pd.DataFrame(table).set_index(["network", "seed", "method"])
+    true = frame.xs(reference, level="method").reindex(frame.index.droplevel("method")).set_axis(frame.index)
+    gap = frame[["accuracy", "nll"]] - true[["accuracy", "nll"]]
+    gap["mutual_information"] = frame.mutual_information / true.mutual_information - 1
+    return gap.join(frame[["tv", "correlation"]]).drop(reference, level="method")
+
+
+def within(gap: pd.DataFrame, **bars: float) -> pd.DataFrame:
+    """Count the repeats in which each method is as near as asked: ``|gap| <= bar``, of the correlation ``>= bar``.
+
+    Args:
+        gap: What :func:`gaps` gives.
+        bars: A number for each column of it that counts.
+
+    Returns:
+        A row for each network and method, a column for each bar; ``repeats`` says of how many. What cannot be measured
+        is not near.
+
+    Raises:
+        ValueError: If a bar names no column.
+
+    Example:
+        >>> row = {"network": "n", "seed": 0, "tv": 0.0, "correlation": 1.0, "nll": 0.5, "accuracy": 0.9}
+        >>> both = [row | {"method": m, "mutual_information": i} for m, i in (("sgld", 0.2), ("mean", 0.0))]
+        >>> within(gaps(both), accuracy=0.01, mutual_information=0.2).to_dict("records")
+        [{'accuracy': 1, 'mutual_information': 0, 'repeats': 1}]
+    """
+    if wrong := set(bars) - set(gap.columns):
+        raise ValueError(f"bars name {sorted(wrong)}; wanted some of {list(gap.columns)}")
+    near = {name: gap[name] >= bar if name == "correlation" else gap[name].abs() <= bar for name, bar in bars.items()}
+    groups = pd.DataFrame(near).groupby(["network", "method"], sort=False)
+    return groups.sum().assign(repeats=groups.size())
+
+
+def hold_against(
+    learned: Chains,
+    made: Mapping[str, Distilled],
+    others: Mapping[str, Chains],
+    *,
+    x: Tensor,
+    out: Tensor,
+    n: int,
+    seed: int,
+) -> list[dict[str, str | int | float]]:
+    """Compare what was distilled from chains with draws held out of it, in weights, predictions, and doubt elsewhere.
+
+    Beside each method stand the draws that it learned from (``floor``: where even these are far, no distiller of them
+    can be near), nine of them (``thinned``), and their mean. Weights are compared in up to 64 principal coordinates of
+    the learned draws, each divided by its standard deviation.
+
+    Args:
+        learned: The draws that the methods learned from, ``G`` chains.
+        made: What each method made of them.
+        others: Draws held out, ``G`` chains each, under a name that says how.
+        x: Inputs like those of the data, ``[N, ...]``.
+        out: Inputs unlike them, ``[M, ...]``.
+        n: How many draws of each to compare, fewer where there are fewer.
+        seed: Of the draws.
+
+    Returns:
+        For each chain, held-out set and method the numbers of ``fidelity.compare``.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.networks import mlp
+        >>> network, theta = mlp(2, 3), torch.randn(2, 60, 9, generator=torch.Generator().manual_seed(0))
+        >>> learned, late = Chains(network, theta, torch.arange(60), torch.zeros(2, 60)).split(0.6)
+        >>> found = hold_against(learned, {}, {"late": late}, x=torch.ones(7, 2), out=torch.zeros(7, 2), n=20, seed=0)
+        >>> [row["method"] for row in found[:3]]
+        ['floor', 'thinned', 'mean']
+    """
+    n = min(n, learned.theta.shape[1], *(other.theta.shape[1] for other in others.values()))
+    axes = pca(learned.theta, learned.network, min(64, learned.theta.shape[1] // 4, learned.network.size), whitening=1)
+    found = []
+    for c in range(len(learned)):
+        mine, known = slice(c, c + 1), learned[c : c + 1].thin()
+        look = partial(portrait, encode=partial(_encode, axes.of(mine)), x=x, out=out)
+        sets = {"floor": known.thin(n)}
+        sets |= {m: q[mine].sample(n, generator=stream(seed, m, c, x.device)) for m, q in made.items()}
+        sets |= {"thinned": known.thin(min(9, n)), "mean": mean_of_weights(known)}
+        views, codes = {method: look(draws) for method, draws in sets.items()}, _encode(axes.of(mine), known.theta)
+        for name, other in others.items():
+            truth = look(other[mine].thin(n))
+            for method, view in views.items():
+                row = compare(view, truth, codes, generator=stream(seed, "directions", c))
+                found.append({"held_out": name, "method": method, "chain": c} | row)
+    return found
+
+
+def _encode(axes: Coordinates, theta: Tensor) -> Tensor:
+    return axes.encode(theta[None])[0]
