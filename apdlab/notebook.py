@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apdlab import __version__
+from apdlab.files import write_whole
 from apdlab.parameters import declared, notebooks_folder, require, resolve, unknown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from apdlab.store import Store
 
 # torch, matplotlib and IPython are imported where they are used: `apdlab --list` and a refusal must not wait for them.
 
@@ -65,6 +68,13 @@ class Run:
     def _repr_html_(self) -> str:
         rows = (f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in self.values.items())
         return f"<table><caption>{escape(self.name)}</caption>{''.join(rows)}</table>"
+
+    @property
+    def store(self) -> "Store":
+        """Where chains and fits lie for all notebooks: ``$APDLAB_STORE``, or the folder ``store`` beside the runs."""
+        from apdlab.store import Store
+
+        return Store(Path(os.environ.get("APDLAB_STORE") or self.folder.parent / "store"))
 
     def figure(self, fig: "Figure", name: str, numbers: Any = None, caption: str = "") -> "Figure":
         """Save a figure as ``figures/<name>.png`` and ``.svg``, and its caption and numbers in ``numbers.json``.
@@ -174,17 +184,6 @@ def render(fig: "Figure", kind: str) -> bytes:
     with rc_context({"svg.hashsalt": "apdlab"}):
         fig.savefig(buffer, format=kind, dpi=144, metadata={"Date": None} if kind == "svg" else None)
     return buffer.getvalue()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and its folder where there is none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _declared(namespace: Mapping[str, Any]) -> list[str]:

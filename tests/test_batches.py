@@ -1,5 +1,7 @@
 """Laws of minibatches: whole epochs, chains that do not know of each other, any step at any time."""
 
+from dataclasses import FrozenInstanceError, fields
+
 import pytest
 import torch
 
@@ -81,6 +83,17 @@ def test_the_whole_set_is_one_batch_that_all_chains_share():
     batch = batches(data, None, seed=0, chains=4)(123)
     assert batch.x.data_ptr() == data.x.data_ptr() and batch.y.data_ptr() == data.y.data_ptr()
     assert torch.equal(batch.index, torch.arange(9)[None])
+
+
+@pytest.mark.parametrize("size", [4, None])
+def test_batches_are_their_settings_and_nothing_else(size):
+    data = rows(12)
+    draw = batches(data, size, seed=3, chains=2)
+    draw(5)
+    settings = {field.name: getattr(draw, field.name) for field in fields(draw) if field.compare}
+    assert settings == {"data": data, "size": size, "seed": 3, "chains": 2}
+    with pytest.raises(FrozenInstanceError):
+        draw.seed = 4
 
 
 REFUSED = {

@@ -1,8 +1,10 @@
 """Laws of the one loop: what is kept, when it stops, and that watching changes nothing."""
 
+import copy
 import io
 import math
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 import pytest
@@ -11,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from apdlab.networks import mlp
-from apdlab.samplers import Diverged, Run, keep, progress, sgld
+from apdlab.samplers import Diverged, Position, Run, keep, progress, sgld
 from apdlab.types import Info, Sampler
 
 NETWORK = mlp(1, 1)  # 2 weights
@@ -45,6 +47,10 @@ def bowl(theta, batch):
 def gaussian_run(chains=4, steps=20, seed=0, step_size=0.3):
     theta = torch.linspace(-1, 1, chains * 2, dtype=torch.float64).view(chains, 2)
     return Run(sgld(bowl, step_size), theta, lambda t: None, seed=seed, steps=steps)
+
+
+def counted_run():
+    return counted(20)
 
 
 KEPT = {
@@ -92,6 +98,25 @@ def test_a_run_starts_afresh_at_every_iteration_and_leaves_its_start_alone():
             break
     again = keep(run, NETWORK)
     assert torch.equal(first.theta, again.theta) and torch.equal(run.theta, start)
+
+
+@pytest.mark.parametrize("taken", [0, 1, 7, 19, 20])
+@pytest.mark.parametrize("make", [gaussian_run, counted_run], ids=["noise", "memory used again"])
+def test_a_run_goes_on_from_any_position_as_if_it_had_not_stopped(make, taken):
+    run, position = make(), make().start()
+    for step in islice(run.walk(position), taken):
+        position = position._replace(number=step.number, state=step.state)
+    state = type(position.state)(*map(copy.copy, position.state))
+    noise = [torch.Generator().set_state(generator.get_state()) for generator in position.generators]
+    rest = [(step.number, step.state.theta.clone()) for step in run.walk(Position(taken, state, noise))]
+    whole = [(step.number, step.state.theta.clone()) for step in make()]
+    assert [number for number, _ in rest] == list(range(taken + 1, 21))
+    assert all(torch.equal(own, its) for (_, own), (_, its) in zip(rest, whole[taken:], strict=True))
+
+
+def test_at_the_end_or_past_it_no_step_is_left():
+    run = counted(4)
+    assert list(run.walk(run.start()._replace(number=4))) == list(run.walk(run.start()._replace(number=9))) == []
 
 
 @pytest.mark.parametrize("chains", [1, 3, 16])

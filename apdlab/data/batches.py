@@ -1,8 +1,10 @@
 """Minibatches as index selections from a set that lives in two tensors on the device."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from apdlab.streams import stream
 from apdlab.types import Batch, Data
@@ -38,27 +40,43 @@ def batches(data: Data, size: int | None, *, seed: int, chains: int = 1) -> Batc
     if chains < 1:
         raise ValueError(f"chains is {chains}; wanted 1 or more")
     n = len(data.y)
-    if size is None:
-        whole = Batch(data.x[None], data.y[None], torch.arange(n, device=data.y.device)[None])
-        return lambda step: whole
-    if not 1 <= size <= n:
+    if size is not None and not 1 <= size <= n:
         raise ValueError(f"size is {size}; wanted a minibatch of 1 to {n:,} examples, as many as the set has")
-    orders: dict[int, torch.Tensor] = {}
-
-    def order(epoch: int) -> torch.Tensor:
-        if epoch not in orders:
-            orders.clear()
-            shuffles = [torch.randperm(n, generator=stream(seed, f"batches/{epoch}", c)) for c in range(chains)]
-            orders[epoch] = torch.stack(shuffles).to(data.y.device)
-        return orders[epoch]
-
-    def draw(step: int) -> Batch:
-        epoch, place = divmod(step, n // size)
-        index = order(epoch)[:, place * size : (place + 1) * size]
-        return Batch(_take(data.x, index), _take(data.y, index), index)
-
-    return draw
+    return Minibatches(data, size, seed, chains)
 
 
-def _take(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+@dataclass(frozen=True, eq=False)
+class Minibatches:
+    """What ``batches`` returns: its settings, which say all of it, and the orders of the epoch that it is in."""
+
+    data: Data = field(repr=False)
+    size: int | None
+    seed: int
+    chains: int
+    _orders: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __call__(self, step: int) -> Batch:
+        """Give the batch of a step."""
+        x, y = self.data
+        if self.size is None:
+            return Batch(x[None], y[None], self._order(0))
+        epoch, place = divmod(step, len(y) // self.size)
+        index = self._order(epoch)[:, place * self.size : (place + 1) * self.size]
+        return Batch(_take(x, index), _take(y, index), index)
+
+    def _order(self, epoch: int) -> Tensor:
+        if epoch not in self._orders:
+            self._orders.clear()
+            self._orders[epoch] = self._rows(epoch).to(self.data.y.device)
+        return self._orders[epoch]
+
+    def _rows(self, epoch: int) -> Tensor:
+        n = len(self.data.y)
+        if self.size is None:
+            return torch.arange(n)[None]
+        generators = (stream(self.seed, f"batches/{epoch}", chain) for chain in range(self.chains))
+        return torch.stack([torch.randperm(n, generator=generator) for generator in generators])
+
+
+def _take(values: Tensor, index: Tensor) -> Tensor:
     return values.index_select(0, index.flatten()).unflatten(0, index.shape)

@@ -1,6 +1,6 @@
 """Samplers: one file a kernel, one loop for all of them."""
 
-from apdlab.samplers.run import Diverged, Run, Step, keep, progress
+from apdlab.samplers.run import Diverged, Position, Run, Step, keep, progress
 from apdlab.samplers.sgld import from_apd, relaxation_steps, sgld
 
-__all__ = ["Diverged", "Run", "Step", "from_apd", "keep", "progress", "relaxation_steps", "sgld"]
+__all__ = ["Diverged", "Position", "Run", "Step", "from_apd", "keep", "progress", "relaxation_steps", "sgld"]

@@ -1,6 +1,6 @@
 """The one loop that every sampler runs in, and what consumes it: a progress bar, kept states."""
 
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +20,17 @@ class Step(NamedTuple):
     number: int
     state: Any
     info: Info
+
+
+class Position(NamedTuple):
+    """All that a run needs to go on: steps taken, the state after them, one noise generator a chain.
+
+    Walking on from it uses it up: state and generators change in place.
+    """
+
+    number: int
+    state: Any
+    generators: Sequence[torch.Generator]
 
 
 class Steps(Sized, Iterable[Step], Protocol):
@@ -70,11 +81,19 @@ class Run:
         return self.steps
 
     def __iter__(self) -> Iterator[Step]:
+        return self.walk(self.start())
+
+    def start(self) -> Position:
+        """Give the position before the first step."""
         generators = streams(self.seed, "noise", len(self.theta), self.theta.device)
-        state = self.sampler.init(self.theta)
-        for number in range(1, self.steps + 1):
-            state, info = self.sampler.step(state, self.batches(number - 1), generators)
-            _refuse_non_finite(info.log_posterior, number, info.step_size)
+        return Position(0, self.sampler.init(self.theta), generators)
+
+    def walk(self, position: Position) -> Iterator[Step]:
+        """Take the steps that are left from a position: none if it is at the end or past it."""
+        state = position.state
+        for number in range(position.number + 1, self.steps + 1):
+            state, info = self.sampler.step(state, self.batches(number - 1), position.generators)
+            refuse_non_finite(info.log_posterior, number, info.step_size)
             yield Step(number, state, info)
 
 
@@ -126,22 +145,17 @@ def keep(steps: Steps, network: Network, *, burn_in: int = 0, thin: int = 1) -> 
         >>> keep(run, network, burn_in=50, thin=10).theta.shape
         torch.Size([4, 5, 2])
     """
-    length = (len(steps) - burn_in) // thin if burn_in >= 0 and thin >= 1 else 0
-    if length < 1:
-        raise ValueError(
-            f"burn_in is {burn_in}, thin {thin} of {len(steps)} steps; "
-            f"wanted 0 <= burn_in <= {len(steps)} - thin and thin >= 1"
-        )
+    length = count_kept(len(steps), burn_in, thin)
     theta: Tensor | None = None
     numbers, values, kept = [], [], 0
     try:
         for step in steps:
             number, state, info = step
-            if number <= burn_in or (number - burn_in) % thin:
+            if not is_kept(number, burn_in, thin):
                 continue
             if theta is None:
                 theta = state.theta.new_empty(len(state.theta), length, network.size)
-            _refuse_non_finite(state.theta.sum(-1), number, info.step_size)
+            refuse_non_finite(state.theta.sum(-1), number, info.step_size)
             theta[:, kept] = state.theta
             numbers.append(number)
             values.append(info.log_posterior.clone())
@@ -153,11 +167,36 @@ def keep(steps: Steps, network: Network, *, burn_in: int = 0, thin: int = 1) -> 
     return _chains(network, theta, numbers, values)
 
 
-def _chains(network: Network, theta: Tensor, numbers: list[int], values: list[Tensor]) -> Chains:
-    return Chains(network, theta, torch.tensor(numbers), torch.stack(values, dim=1))
+def count_kept(steps: int, burn_in: int, thin: int) -> int:
+    """Count the states that are kept of so many steps.
+
+    Raises:
+        ValueError: If there are none.
+
+    Example:
+        >>> count_kept(100, burn_in=50, thin=10)
+        5
+    """
+    length = (steps - burn_in) // thin if burn_in >= 0 and thin >= 1 else 0
+    if length < 1:
+        raise ValueError(
+            f"burn_in is {burn_in}, thin {thin} of {steps} steps; wanted 0 <= burn_in <= {steps} - thin and thin >= 1"
+        )
+    return length
 
 
-def _refuse_non_finite(values: Tensor, number: int, step_size: float) -> None:
+def is_kept(number: int, burn_in: int, thin: int) -> bool:
+    """Say whether the state after a step is kept.
+
+    Example:
+        >>> [number for number in range(1, 12) if is_kept(number, burn_in=5, thin=2)]
+        [7, 9, 11]
+    """
+    return number > burn_in and (number - burn_in) % thin == 0
+
+
+def refuse_non_finite(values: Tensor, number: int, step_size: float) -> None:
+    """Raise ``Diverged`` if a chain's value ``[C]`` is not finite: names the step, the chain, the step size."""
     finite = values.isfinite()
     if not finite.all():
         chain = int((~finite).nonzero()[0])
@@ -165,3 +204,7 @@ def _refuse_non_finite(values: Tensor, number: int, step_size: float) -> None:
             f"chain {chain} is not finite at step {number} with step_size {step_size:.3g}: "
             f"try step_size {step_size / 4:.2g}, a start nearer to the mode, or inputs scaled to [-1, 1]"
         )
+
+
+def _chains(network: Network, theta: Tensor, numbers: list[int], values: list[Tensor]) -> Chains:
+    return Chains(network, theta, torch.tensor(numbers), torch.stack(values, dim=1))
