@@ -1,17 +1,31 @@
 """Write what runs measured into the pages: ``python docs/make.py runs/00_start_here`` copies a run here and tells it.
 
-The README's table and picture come from ``docs/<notebook>/``; a test holds them against each other.
+The README's tables and pictures come from ``docs/<notebook>/``; a test holds them against each other.
 """
 
 import json
 import shutil
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
-BEGIN, END = "<!-- begin: written by docs/make.py -->\n", "<!-- end -->\n"
-COLUMNS = {
+END = "<!-- end -->\n"
+NAMES = {
+    "sgld": "SGLD",
+    "apd": "APD",
+    "gaussian": "low-rank Gaussian",
+    "mean": "mean of the weights",
+    "sgd": "SGD",
+    "ensemble": "deep ensemble",
+    "dropout": "MC-dropout",
+    "swag": "SWAG",
+    "mixture": "Gaussian mixture",
+    "thinned": "stored draws",
+    "apd_raw": "APD, the paper's GAN",
+}
+SCORES = {
     "accuracy": "accuracy",
     "nll": "NLL",
     "ece": "ECE",
@@ -19,28 +33,43 @@ COLUMNS = {
     "tv": "total variation to SGLD",
     "correlation": "correlation of log mutual information",
 }
-NAMES = {"sgld": "SGLD", "apd": "APD", "gaussian": "low-rank Gaussian", "mean": "mean of the weights"}
+COSTS = {"bytes": "bytes", "gradient_evaluations": "gradient evaluations", "seconds": "seconds"}
 
 
-def keep(run: Path) -> None:
-    """Copy a run's numbers here under its profile, and the pictures of profile smoke."""
+class Page(NamedTuple):
+    """What is told of a notebook: kept runs in this order, columns, and the profile whose pictures are kept."""
+
+    runs: tuple[str, ...]
+    columns: dict[str, str]
+    pictures: str
+
+
+PAGES = {
+    "00_start_here": Page(("smoke", "quick"), SCORES, "smoke"),
+    "01_predictive_performance": Page(("quick",), SCORES | {"brier": "Brier"} | COSTS, "quick"),
+}
+
+
+def keep(run: Path, name: str | None = None) -> None:
+    """Copy a run's numbers here under a name or its profile, and its pictures where the page shows them."""
     place = DOCS / run.name
     place.mkdir(exist_ok=True)
     profile = json.loads((run / "numbers.json").read_text("utf-8"))["parameters"]["profile"]
-    shutil.copy(run / "numbers.json", place / f"{profile}.json")
-    if profile == "smoke":
+    shutil.copy(run / "numbers.json", place / f"{name or profile}.json")
+    if name is None and profile == PAGES[run.name].pictures:
         for file in (run / "figures").glob("*.png"):
             shutil.copy(file, place / file.name)
 
 
-def table(numbers: dict) -> str:
-    """Tabulate a comparison of methods: the range over the repeats of a run."""
+def table(numbers: dict, columns: dict[str, str]) -> str:
+    """Tabulate a comparison of methods: the range over the repeats of a run, of costs the mean."""
     rows: dict[str, list[dict]] = {}
     for row in numbers["rows"]:
         rows.setdefault(row["method"], []).append(row)
-    lines = ["| | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    lines = ["| | " + " | ".join(columns.values()) + " |", "|---" * (len(columns) + 1) + "|"]
     for method, repeats in rows.items():
-        cells = [span([row[column] for row in repeats]) for column in COLUMNS]
+        values = {column: [row[column] for row in repeats] for column in columns}
+        cells = [mean(value) if column in COSTS else span(value) for column, value in values.items()]
         lines.append("| " + " | ".join([NAMES[method], *cells]) + " |")
     mixing = {row["name"]: row["r_hat_max"] for row in numbers["mixing"]}
     asked = numbers["parameters"]
@@ -61,15 +90,23 @@ def span(values: list[float | None]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def mean(values: list[float]) -> str:
+    """Write a mean without digits after the point, in groups of three."""
+    return f"{sum(values) / len(values):,.0f}"
+
+
 def told(readme: str) -> str:
     """Give the README with its tables as the kept runs have them."""
-    runs = [DOCS / "00_start_here" / f"{profile}.json" for profile in ("smoke", "quick")]
-    tables = "\n".join(table(json.loads(run.read_text("utf-8"))) for run in runs)
-    head, rest = readme.split(BEGIN)
-    return head + BEGIN + tables + END + rest.split(END)[1]
+    for notebook, page in PAGES.items():
+        begin = f"<!-- begin: {notebook}, written by docs/make.py -->\n"
+        runs = [json.loads((DOCS / notebook / f"{run}.json").read_text("utf-8")) for run in page.runs]
+        head, rest = readme.split(begin)
+        readme = head + begin + "\n".join(table(run, page.columns) for run in runs) + END + rest.split(END, 1)[1]
+    return readme
 
 
 if __name__ == "__main__":
-    for folder in sys.argv[1:]:
-        keep(Path(folder))
+    for argument in sys.argv[1:]:
+        folder, _, name = argument.partition("=")
+        keep(Path(folder), name or None)
     README.write_text(told(README.read_text("utf-8")), "utf-8")

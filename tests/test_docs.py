@@ -18,11 +18,13 @@ def test_the_readme_says_what_the_kept_run_measured():
     assert make.told(README) == README
 
 
-def test_a_changed_number_changes_the_readme(tmp_path, monkeypatch):
-    shutil.copytree(make.DOCS / "00_start_here", tmp_path / "00_start_here")
-    numbers = json.loads((tmp_path / "00_start_here" / "quick.json").read_text("utf-8"))
+@pytest.mark.parametrize(("notebook", "run"), [(name, run) for name, page in make.PAGES.items() for run in page.runs])
+def test_a_changed_number_changes_the_readme(notebook, run, tmp_path, monkeypatch):
+    shutil.copytree(make.DOCS, tmp_path, dirs_exist_ok=True)
+    kept = tmp_path / notebook / f"{run}.json"
+    numbers = json.loads(kept.read_text("utf-8"))
     numbers["rows"][0]["accuracy"] = 0.123
-    (tmp_path / "00_start_here" / "quick.json").write_text(json.dumps(numbers), "utf-8")
+    kept.write_text(json.dumps(numbers), "utf-8")
     monkeypatch.setattr(make, "DOCS", tmp_path)
     assert "0.123" in make.told(README)
 
