@@ -1,6 +1,7 @@
 """Write what runs measured into the pages: ``python docs/make.py runs/00_start_here`` copies a run here and tells it.
 
-The README's tables and pictures come from ``docs/<notebook>/``; a test holds them against each other.
+``RUN=large`` keeps a run as ``large.json`` beside those of the profiles, without its pictures. The README's tables and
+pictures come from ``docs/<notebook>/``; a test holds them against each other.
 """
 
 import json
