@@ -2,6 +2,5 @@
 
 from apdlab.widgets.draws import draw_explorer
 from apdlab.widgets.picture import Picture
-from apdlab.widgets.threshold import threshold_explorer
 
-__all__ = ["Picture", "draw_explorer", "threshold_explorer"]
+__all__ = ["Picture", "draw_explorer"]
