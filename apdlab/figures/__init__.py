@@ -5,6 +5,7 @@ from apdlab.figures.chains import distillation, traces
 from apdlab.figures.digits import image_grid, predictive_rows
 from apdlab.figures.draw import DrawView
 from apdlab.figures.frontier import frontier
+from apdlab.figures.playground import PlaygroundView, step_size_bias
 from apdlab.figures.style import COLOURS, NAMES
 from apdlab.figures.weights import weight_pairs
 
@@ -12,12 +13,14 @@ __all__ = [
     "COLOURS",
     "NAMES",
     "DrawView",
+    "PlaygroundView",
     "distillation",
     "frontier",
     "image_grid",
     "predictive_rows",
     "reliability_diagram",
     "risk_coverage_curves",
+    "step_size_bias",
     "traces",
     "weight_pairs",
 ]

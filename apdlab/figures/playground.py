@@ -1,14 +1,15 @@
 """A sampler at work on two weights: where it is, where it was, and the marginals that this makes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from apdlab.figures.style import figure, styled
+from apdlab.figures.style import figure, panels, styled
 
 _LEVELS = -np.array([12.5, 8, 4.5, 3.125, 2, 1.125, 0.5, 0.125, 0])  # of log p: 5, 4, 3, 2.5 .. standard deviations
 _CHAINS = sns.color_palette("dark", 8)
@@ -91,3 +92,30 @@ class PlaygroundView:
         (line,) = ax.plot([], [], color=_DARK, lw=1.4, label="target")
         (law,) = ax.plot([], [], color="#d62728", lw=1.6, ls="--", label="with this step")
         return steps, line, law
+
+
+def step_size_bias(
+    exact: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    measured: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]],
+) -> Figure:
+    """Show the variance of a sampler's draws over the posterior's, against its step size.
+
+    Args:
+        exact: Step sizes and ratios by the law of each sampler, under its name.
+        measured: Step sizes, ratios and their standard errors, under the same names; bars are two errors long.
+
+    Example:
+        >>> len(step_size_bias({"SGLD": ([0.1, 0.5], [1.0, 1.1])}, {"SGLD": ([0.5], [1.1], [0.01])}).axes)
+        1
+    """
+    with styled():
+        fig, (ax,) = panels(7, 3.6)
+        for i, (name, points) in enumerate(measured.items()):
+            style = {"color": _CHAINS[i], "marker": "osD^v"[i], "label": name}
+            ax.errorbar(points[0], points[1], 2 * np.asarray(points[2]), ls="", ms=5, capsize=2, **style)
+            if name in exact:
+                ax.plot(*exact[name], color=_CHAINS[i], lw=1.4)
+        ax.axhline(1, color="0.5", lw=0.8, ls=":")
+        ax.set(xlabel="step size h (of SGLD: square root of eps)", ylabel="variance / posterior variance")
+        ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), title="points: measured\nlines: exact law")
+    return fig

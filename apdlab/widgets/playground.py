@@ -172,16 +172,6 @@ class Playground:
         self._string.observe(self._typed, names="value")
 
 
-def sampler_playground(state: str = "") -> widgets.VBox:
-    """Show a :class:`Playground`.
-
-    Example:
-        >>> [type(child).__name__ for child in sampler_playground("target=banana").children]
-        ['HBox', 'GridBox', 'Image', 'Text', 'Label']
-    """
-    return Playground(state).box
-
-
 def _button(name: str, act: object) -> widgets.Button:
     button = widgets.Button(description=name, layout=widgets.Layout(width="80px"))
     button.on_click(lambda _: act())
