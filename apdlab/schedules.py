@@ -86,8 +86,8 @@ def ramp(temperature: float, start: int, end: int) -> Schedule:
         [0.0, 0.0, 0.5, 1.0, 1.0]
     """
     last = temperatures(temperature)
-    if not 0 <= start < end:
-        raise ValueError(f"start, end are {start}, {end}; wanted 0 <= start < end")
+    if not start < end:
+        raise ValueError(f"start, end are {start}, {end}; wanted start < end")
     return lambda t: last(t) * min(max((t - start) / (end - start), 0.0), 1.0)
 
 
