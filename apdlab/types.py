@@ -63,10 +63,21 @@ class Likelihood(NamedTuple):
 
 
 class Info(NamedTuple):
-    """What a sampler saw on its way: the (minibatch) log posterior ``[C]`` before the move, and the step size used."""
+    """What a sampler saw on its way, before the move: values ``[C]``, and None where a sampler has none.
+
+    Attributes:
+        log_posterior: Of the minibatch.
+        step_size: The one used.
+        configurational: ``-<theta, grad log posterior> / D``; its mean is the temperature, in the target.
+        kinetic: The mean over coordinates of ``m^2 / M``; its mean is the temperature too.
+        acceptance: The probability with which the move was accepted.
+    """
 
     log_posterior: Tensor
     step_size: float
+    configurational: Tensor | None = None
+    kinetic: Tensor | None = None
+    acceptance: Tensor | None = None
 
 
 class Sampler(NamedTuple):

@@ -239,7 +239,8 @@ def test_a_manifest_tells_what_made_the_chain_and_who_drew_it(store):
     (path,) = store.root.glob("chains/*/manifest.json")
     manifest = json.loads(path.read_text())
     assert manifest["format"] == "apdlab/1" and manifest["hash"] == path.parent.name
-    assert manifest["settings"]["dict"]["sampler"]["with"]["step"]["with"]["temperature"] == 1.0
+    kernel = manifest["settings"]["dict"]["sampler"]["with"]["step"]["with"]
+    assert (kernel["temperature_of"]["with"], kernel["eps_of"]["with"]) == ({"temperature": 1.0}, {"step_size": 1e-2})
     assert [run["from_step"] for run in manifest["runs"]] == [0, 4]
     assert manifest["runs"][0]["noise"] == "torch.Generator mt19937 on cpu"
     assert manifest["runs"][0]["versions"]["torch"] == torch.__version__

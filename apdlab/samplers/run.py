@@ -145,26 +145,55 @@ def keep(steps: Steps, network: Network, *, burn_in: int = 0, thin: int = 1) -> 
         >>> keep(run, network, burn_in=50, thin=10).theta.shape
         torch.Size([4, 5, 2])
     """
-    length = count_kept(len(steps), burn_in, thin)
+    count_kept(len(steps), burn_in, thin)
+    return keep_at(steps, network, range(burn_in + thin, len(steps) + 1, thin))
+
+
+def keep_at(steps: Steps, network: Network, numbers: Sequence[int]) -> Chains:
+    """Run, and keep the states after the steps of these numbers, e.g. those of ``cyclical(...).kept``.
+
+    Args:
+        steps: A run, or a run in a progress bar.
+        network: Whose weights they are.
+        numbers: Step numbers, from 1, in ascending order.
+
+    Returns:
+        ``Chains`` with a state a number.
+
+    Raises:
+        ValueError: If there are no numbers, or they are not those of the run in ascending order.
+        Diverged: If a chain diverges; ``error.chains`` holds the states kept before, all finite.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.networks import mlp
+        >>> from apdlab.samplers.sgld import sgld
+        >>> network = mlp(1, 1)
+        >>> kernel = sgld(lambda theta, batch: -0.5 * theta.square().sum(-1), step_size=0.1)
+        >>> run = Run(kernel, torch.zeros(4, network.size), lambda t: None, seed=0, steps=9)
+        >>> keep_at(run, network, [3, 4, 9]).steps
+        tensor([3, 4, 9])
+    """
+    if not numbers or list(numbers) != sorted(set(numbers)) or not 1 <= numbers[0] <= numbers[-1] <= len(steps):
+        raise ValueError(f"numbers has {len(numbers)} entries; wanted some of 1 to {len(steps)}, in ascending order")
+    wanted = frozenset(numbers)
     theta: Tensor | None = None
-    numbers, values, kept = [], [], 0
+    seen, values = [], []
     try:
-        for step in steps:
-            number, state, info = step
-            if not is_kept(number, burn_in, thin):
+        for number, state, info in steps:
+            if number not in wanted:
                 continue
             if theta is None:
-                theta = state.theta.new_empty(len(state.theta), length, network.size)
+                theta = state.theta.new_empty(len(state.theta), len(numbers), network.size)
             refuse_non_finite(state.theta.sum(-1), number, info.step_size)
-            theta[:, kept] = state.theta
-            numbers.append(number)
+            theta[:, len(seen)] = state.theta
+            seen.append(number)
             values.append(info.log_posterior.clone())
-            kept += 1
     except Diverged as error:
-        error.chains = None if theta is None or not kept else _chains(network, theta[:, :kept], numbers, values)
+        error.chains = None if theta is None or not seen else _chains(network, theta[:, : len(seen)], seen, values)
         raise
     assert theta is not None
-    return _chains(network, theta, numbers, values)
+    return _chains(network, theta, seen, values)
 
 
 def count_kept(steps: int, burn_in: int, thin: int) -> int:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from apdlab.density import value_and_grad
-from apdlab.schedules import Schedule, constant
+from apdlab.samplers.kernel import configurational, normal, started
+from apdlab.schedules import Schedule, step_sizes, temperatures
 from apdlab.types import Batch, Info, Sampler
 
 
@@ -33,17 +34,19 @@ class APDScale(NamedTuple):
 
 
 def sgld(
-    log_posterior: Callable[[Tensor, Batch], Tensor], step_size: float | Schedule, temperature: float = 1.0
+    log_posterior: Callable[[Tensor, Batch], Tensor],
+    step_size: float | Schedule,
+    temperature: float | Schedule = 1.0,
 ) -> Sampler:
     """Build the SGLD kernel: ``theta += eps / 2 grad log posterior + sqrt(eps T) xi``.
 
     With a constant step it has a bias of its own: on a Gaussian of precision ``k`` the variance is
-    ``(T / k) / (1 - eps k / 4)``, stable while ``eps k < 4``.
+    ``(T / k) / (1 - eps k / 4)``, stable while ``eps k < 4``; ``laws.sgld`` has it with noise in the gradient.
 
     Args:
         log_posterior: ``(theta [C, D], batch) -> [C]``, on the sum scale.
         step_size: ``eps``, or a schedule of it.
-        temperature: ``T``; 1 is Bayes, 0 is gradient descent.
+        temperature: ``T``, or a schedule of it; 1 is Bayes, 0 is gradient descent.
 
     Returns:
         A sampler of any number of chains. One step costs one gradient per chain.
@@ -62,26 +65,21 @@ def sgld(
         >>> state.theta.shape, info.log_posterior
         (torch.Size([4, 2]), tensor([-0., -0., -0., -0.]))
     """
-    schedule = step_size if callable(step_size) else constant(step_size)
-    if not 0 <= temperature < math.inf:
-        raise ValueError(f"temperature is {temperature}; wanted a finite number of 0 or more (1 is Bayes)")
+    eps_of, temperature_of = step_sizes(step_size), temperatures(temperature)
 
     def init(theta: Tensor) -> State:
-        if theta.ndim != 2:
-            raise ValueError(f"theta has shape {tuple(theta.shape)}; wanted [C, D], one row a chain")
-        start = theta.detach().clone(memory_format=torch.contiguous_format)  # a row's noise depends on its layout
+        start = started(theta)
         return State(start, 0, torch.empty_like(start))
 
     def step(state: State, batch: Batch, generators: Sequence[torch.Generator]) -> tuple[State, Info]:
         theta, t, noise = state
-        eps = schedule(t)
+        eps, warmth = eps_of(t), temperature_of(t)
         value, grad = value_and_grad(log_posterior, theta, batch)
+        info = Info(value, eps, configurational(theta, grad))
         theta.add_(grad, alpha=eps / 2)
-        if temperature > 0:
-            for row, generator in zip(noise, generators, strict=True):
-                row.normal_(generator=generator)
-            theta.add_(noise, alpha=math.sqrt(eps * temperature))
-        return State(theta, t + 1, noise), Info(value, eps)
+        if warmth > 0:
+            theta.add_(normal(noise, generators), alpha=math.sqrt(eps * warmth))
+        return State(theta, t + 1, noise), info
 
     return Sampler(init, step)
 
