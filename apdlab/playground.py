@@ -216,7 +216,7 @@ def exact(settings: Settings, target: Target) -> Exact | None:
     Example:
         >>> settings = Settings(sampler="sgld", step_size=0.5)
         >>> exact(settings, TARGETS["gaussian"]()).variance
-        tensor([1.1039, 1.1039], dtype=torch.float64)
+        tensor([1.0778, 1.0778], dtype=torch.float64)
     """
     if target.precision is None or settings.sampler == "sgnht":  # whose law is that of many weights
         return None

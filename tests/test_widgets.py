@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.pyplot import get_fignums
 
 from apdlab.figures import DrawView
-from apdlab.widgets import Picture, draw_explorer
+from apdlab.widgets import Picture, Playground, draw_explorer
 
 
 def explorer(draws=(4, 4), examples=3):
@@ -70,3 +70,71 @@ def test_a_picture_is_as_wide_as_its_figure_and_drawn_only_when_asked(dpi):
     assert picture.image.value == before
     picture.refresh()
     assert picture.image.value != before
+
+
+def test_a_picture_of_what_moves_is_the_whole_picture():
+    fig = Figure(figsize=(2, 1))
+    ax = fig.add_axes((0.1, 0.1, 0.8, 0.8))
+    (line,) = ax.plot([0, 1], [0, 1])
+    picture = Picture(fig, moving=[line])
+    line.set_ydata([1, 0])
+    picture.refresh()
+    quick = picture.image.value
+    picture.redraw()
+    assert picture.image.value == quick
+    line.set_visible(False)
+    picture.refresh()
+    assert picture.image.value != quick
+
+
+def controls(play):
+    return {name: play._controls[name] for name in ("target", "sampler", "chains", "step_size", "noise")}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("target", "ring"), ("sampler", "sgld"), ("chains", 2), ("step_size", 0.2), ("noise", 1.0)]
+)
+def test_a_control_of_the_playground_changes_its_state_and_the_state_the_control(name, value):
+    play, other = Playground(), Playground()
+    controls(play)[name].value = value
+    assert f"{name}={value}" in play.state and play._string.value == play.state
+    other.state = play.state
+    assert controls(other)[name].value == value
+    play.step(), other.step()
+    assert (play.walk.theta == other.walk.theta).all()
+
+
+def test_a_bad_state_says_so_and_changes_nothing():
+    play = Playground("chains=3")
+    play._string.value = "chains=99"
+    assert play._message.value == "chains is '99'; wanted a number from 1 to 8" and play.walk.settings.chains == 3
+    play._string.value = "chains=4"
+    assert play._message.value == "" and play.walk.settings.chains == 4
+
+
+def test_the_playground_plays_pauses_and_bears_moves_in_between():
+    play = Playground("target=ring&step_size=0.1")
+    parts = len(play.view.fig.findobj())
+    play.play(), play.play()
+    thread = play._thread
+    for move in range(12):
+        controls(play)["step_size"].value = 0.05 + 0.01 * move
+        controls(play)["target"].value = ("gaussian", "ring")[move % 2]
+    while not play.walk.steps:
+        pass
+    play.pause()
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+    steps = play.walk.steps
+    play.step()
+    assert play.walk.steps == steps + play._pace.value and abs(len(play.view.fig.findobj()) - parts) < 40
+    play.reset()
+    assert play.walk.steps == 0
+
+
+def test_a_walk_that_diverges_ends_the_play():
+    play = Playground("target=ring&sampler=sgld&step_size=1.5")
+    play.play()
+    play._thread.join(timeout=30)
+    assert not play._thread.is_alive() and not play.walk.alive
+    assert "smaller step size" in play.view._title.get_text()
