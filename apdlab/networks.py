@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
@@ -9,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from apdlab.types import Params
+from apdlab.types import Params, is_count
 
 _POINTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.SiLU, nn.GELU, nn.ELU, nn.Softplus, nn.LeakyReLU, nn.Identity)
 _STACKABLE = (nn.Flatten, nn.Linear, nn.Dropout, *_POINTWISE)  # in evaluation mode dropout is the identity
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_UNFIT = re.compile(r"shape|size|dim|dtype|channel|index out of range", re.IGNORECASE)  # how torch says it
 
 
 class Network:
@@ -42,6 +44,8 @@ class Network:
     """
 
     def __init__(self, module: nn.Module) -> None:
+        if not isinstance(module, nn.Module):
+            raise ValueError(f"module is {str(module)[:80]!r}; wanted an nn.Module, e.g. nn.Linear(2, 3)")
         self.module = copy.deepcopy(module).eval()
         _refuse_unfit(self.module)
         leaves = dict(self.module.named_parameters())
@@ -79,7 +83,7 @@ class Network:
         """
         if theta.shape[-1] != self.size:
             raise ValueError(
-                f"theta has {theta.shape[-1]:,} weights; this network has {self.size:,}: "
+                f"theta has {theta.shape[-1]:,} weights; wanted the {self.size:,} of this network: "
                 "draws belong to the network that they were sampled with"
             )
         parts = theta.split([shape.numel() for shape in self.shapes.values()], dim=-1)
@@ -117,19 +121,24 @@ class Network:
             ValueError: If a stack gets an ``x`` whose leading axis is neither 1 nor ``S``, if ``x`` and the weights
                 differ in dtype or device, or if the module gives anything but one tensor ``[N, K]``.
         """
+        if not isinstance(params, dict):
+            raise ValueError(f"params is a {type(params).__name__}; wanted named weights: network.unravel(theta)")
         name, shape = next(iter(self.shapes.items()))
         leaf = params[name]
         if x.device != leaf.device or x.dtype != leaf.dtype:
             _refuse_mismatch(x, leaf)
-        if leaf.ndim == len(shape):
-            return self._single(params, x)
-        stack = len(leaf)
-        if len(x) not in (1, stack):
+        alone = leaf.ndim == len(shape)
+        if not alone and x.shape[:1] not in ((1,), leaf.shape[:1]):
             raise ValueError(
-                f"x has shape {tuple(x.shape)}; wanted [1, N, ...] (shared, e.g. x[None]) or [{stack}, N, ...], "
+                f"x has shape {tuple(x.shape)}; wanted [1, N, ...] (shared, e.g. x[None]) or [{len(leaf)}, N, ...], "
                 "one batch a network"
             )
-        return self._stacked(params, x)
+        try:
+            return self._single(params, x) if alone else self._stacked(params, x)
+        except (RuntimeError, IndexError) as error:  # asking first would need to know what each layer takes
+            if _UNFIT.search(str(error)) or not x.is_floating_point():
+                raise ValueError(_why_unfit(x, name, leaf[(0,) * (leaf.ndim - len(shape))], error)) from error
+            raise
 
 
 def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU, dtype: torch.dtype = torch.float32) -> Network:
@@ -150,7 +159,7 @@ def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU, dtype: torch.dtype =
         >>> mlp(784, 100, 10).size
         79510
     """
-    if len(sizes) < 2 or min(sizes) < 1:
+    if len(sizes) < 2 or not all(map(is_count, sizes)):
         raise ValueError(
             f"sizes is {sizes}; wanted at least inputs and outputs, each 1 or more, e.g. mlp(784, 100, 10)"
         )
@@ -158,6 +167,12 @@ def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU, dtype: torch.dtype =
     for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs, dtype=dtype), activation()]
     return Network(nn.Sequential(*layers[:-1]))
+
+
+def refuse_bare(network: Network) -> None:
+    """Refuse a module where its functional view is wanted."""
+    if not isinstance(network, Network):
+        raise ValueError(f"network is a {type(network).__name__}; wanted a Network: Network(module)")
 
 
 class WithNoise(nn.Module):
@@ -211,6 +226,15 @@ def _refuse_mismatch(x: Tensor, leaf: Tensor) -> None:
         seen, own = (str(part.dtype).removeprefix("torch.") for part in (x, leaf))
         back, cast = (part.type().rpartition(".")[2].removesuffix("Tensor").lower() for part in (x, leaf))
         raise ValueError(f"x is {seen}, the network {own}; wanted one dtype: data(x.{cast}(), y) or module.{back}()")
+
+
+def _why_unfit(x: Tensor, name: str, leaf: Tensor, error: Exception) -> str:
+    """Say that ``x`` does not fit the module, whose first weights are ``leaf``, and what torch says of it."""
+    seen, own = (f"{str(part.dtype).removeprefix('torch.')} {list(part.shape)}" for part in (x, leaf))
+    reason = " ".join(str(error).split())[:160]
+    return (
+        f"x is {seen}, which the module cannot take ({reason}); wanted inputs that fit its first weights, {name} {own}"
+    )
 
 
 def _functional(module: nn.Module) -> Callable[[Params, Tensor], Tensor]:

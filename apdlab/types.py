@@ -4,13 +4,25 @@ Axes are always in this order: chains ``C`` or draws ``S``, then examples ``N``,
 ``theta`` is a flat vector of weights ``[..., D]``; ``Params`` is the same vector as named views.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 Params = dict[str, Tensor]
+
+
+def is_count(value: float, most: float = math.inf) -> bool:
+    """Say whether a number is a whole one from 1 to ``most``; 1e4 is none, as Python counts with integers only.
+
+    Example:
+        >>> is_count(3), is_count(3.0), is_count(0), is_count(7, most=6)
+        (True, False, False, False)
+    """
+    return isinstance(value, Integral) and 1 <= value <= most
 
 
 class Data(NamedTuple):
