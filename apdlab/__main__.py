@@ -117,7 +117,8 @@ def parse(settings: Sequence[str]) -> dict[str, str]:
             raise ValueError(f"--set {setting}: {name} is set twice")
         if name in ("profile", "interactive"):
             raise ValueError(
-                f"--set {setting}: {name} is not set so; wanted another name: use --profile, and a headless run is never interactive"
+                f"--set {setting}: {name} is not set so; wanted another name: use --profile, and a headless run is "
+                "never interactive"
             )
         given[name] = value
     return given
@@ -142,9 +143,7 @@ def check_target(folder: Path) -> None:
             raise ValueError(f"{parent} is a file; wanted a folder for the results")
     ours = any((folder / name).exists() for name in (f"{folder.name}.ipynb", "numbers.json", "figures"))
     if folder.exists() and not ours and any(folder.iterdir()):
-        raise ValueError(
-            f"{folder} is not the result of an earlier run; wanted no such folder: move it, or another --out"
-        )
+        raise ValueError(f"{folder} is not the result of an earlier run; wanted another --out, or move it away")
 
 
 def reproduce(arguments: argparse.Namespace) -> int:

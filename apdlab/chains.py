@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from apdlab.draws import Draws
-from apdlab.networks import Network, refuse_bare
-from apdlab.types import is_count
+from apdlab.networks import Network
+from apdlab.types import is_count, refuse_module
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Chains:
     log_posterior: Tensor
 
     def __post_init__(self) -> None:
-        refuse_bare(self.network)
+        refuse_module(self.network)
         lead, size = self.theta.shape[:2], self.network.size
         if self.theta.ndim != 3 or self.theta.shape[-1] != size or 0 in lead:
             raise ValueError(f"theta has shape {tuple(self.theta.shape)}; wanted [C, T, {size}], C and T 1 or more")

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apdlab.networks import Network, refuse_bare
-from apdlab.types import Batch, Likelihood, is_count
+from apdlab.networks import Network
+from apdlab.types import Batch, Likelihood, is_count, refuse_module
 
 _LOG_2PI = math.log(2 * math.pi)
 
@@ -134,7 +134,7 @@ def gaussian_prior(network: Network, precision: float | Mapping[str, float]) -> 
         >>> gaussian_prior(mlp(1, 1), precision=2.0)(torch.zeros(1, 2))
         tensor([-1.1447])
     """
-    refuse_bare(network)
+    refuse_module(network)
     each = precision if isinstance(precision, Mapping) else dict.fromkeys(network.shapes, precision)
     if each.keys() != network.shapes.keys():
         raise ValueError(f"precision names {sorted(each)}; wanted each of {sorted(network.shapes)} once")
@@ -189,7 +189,7 @@ class LogDensity:
     n: int
 
     def __post_init__(self) -> None:
-        refuse_bare(self.network)
+        refuse_module(self.network)
         if not is_count(self.n):
             raise ValueError(f"n is {self.n}; wanted the number of examples in the whole set, e.g. len(data.y)")
 

@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from apdlab.networks import Network, refuse_bare
-from apdlab.types import is_count
+from apdlab.networks import Network
+from apdlab.types import is_count, refuse_module
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Draws:
     offset: Tensor | None = None
 
     def __post_init__(self) -> None:
-        refuse_bare(self.network)
+        refuse_module(self.network)
         if self.codes.ndim != 2 or len(self.codes) == 0:
             raise ValueError(f"codes has shape {tuple(self.codes.shape)}; wanted [S, k] with at least one draw")
         size, wide = self.network.size, self.codes.shape[-1]

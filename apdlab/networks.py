@@ -32,8 +32,8 @@ class Network:
             ``network.ravel(dict(module.named_parameters()))``. Weights that layers share (tied) count once.
 
     Raises:
-        ValueError: If the module has buffers (BatchNorm), no parameters, parameters of several dtypes, parameters
-            that wait for a first input (lazy) or that are frozen.
+        ValueError: If it is no module, or has buffers (BatchNorm), no parameters, parameters of several dtypes, that
+            wait for a first input (lazy) or that are frozen.
 
     Example:
         >>> import torch
@@ -82,10 +82,8 @@ class Network:
             ValueError: If the last axis is not ``D`` long.
         """
         if theta.shape[-1] != self.size:
-            raise ValueError(
-                f"theta has {theta.shape[-1]:,} weights; wanted the {self.size:,} of this network: "
-                "draws belong to the network that they were sampled with"
-            )
+            seen = f"theta has {theta.shape[-1]:,} weights; wanted the {self.size:,} of this network"
+            raise ValueError(f"{seen}: draws belong to the network that they were sampled with")
         parts = theta.split([shape.numel() for shape in self.shapes.values()], dim=-1)
         leaves = zip(self.shapes.items(), parts, strict=True)
         return {name: part.unflatten(-1, shape) if shape else part[..., 0] for (name, shape), part in leaves}
@@ -118,8 +116,8 @@ class Network:
             Outputs ``[N, K]``, or ``[S, N, K]``.
 
         Raises:
-            ValueError: If a stack gets an ``x`` whose leading axis is neither 1 nor ``S``, if ``x`` and the weights
-                differ in dtype or device, or if the module gives anything but one tensor ``[N, K]``.
+            ValueError: If ``x`` does not fit the module, the weights' dtype and device, or the stack (a leading axis
+                of 1 or ``S``), or if the module gives anything but one tensor ``[N, K]``.
         """
         if not isinstance(params, dict):
             raise ValueError(f"params is a {type(params).__name__}; wanted named weights: network.unravel(theta)")
@@ -129,16 +127,16 @@ class Network:
             _refuse_mismatch(x, leaf)
         alone = leaf.ndim == len(shape)
         if not alone and x.shape[:1] not in ((1,), leaf.shape[:1]):
-            raise ValueError(
-                f"x has shape {tuple(x.shape)}; wanted [1, N, ...] (shared, e.g. x[None]) or [{len(leaf)}, N, ...], "
-                "one batch a network"
-            )
+            wanted = f"[1, N, ...] (shared, e.g. x[None]) or [{len(leaf)}, N, ...], one batch a network"
+            raise ValueError(f"x has shape {tuple(x.shape)}; wanted {wanted}")
         try:
             return self._single(params, x) if alone else self._stacked(params, x)
         except (RuntimeError, IndexError) as error:  # asking first would need to know what each layer takes
-            if _UNFIT.search(str(error)) or not x.is_floating_point():
-                raise ValueError(_why_unfit(x, name, leaf[(0,) * (leaf.ndim - len(shape))], error)) from error
-            raise
+            if x.is_floating_point() and not _UNFIT.search(str(error)):
+                raise
+            reason, first = " ".join(str(error).split())[:160], f"{name} {list(shape)} of {leaf.dtype}"
+            seen = f"x is {x.dtype} {list(x.shape)}, which the module cannot take ({reason})"
+            raise ValueError(f"{seen}; wanted inputs that fit its first weights, {first}") from error
 
 
 def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU, dtype: torch.dtype = torch.float32) -> Network:
@@ -160,19 +158,11 @@ def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU, dtype: torch.dtype =
         79510
     """
     if len(sizes) < 2 or not all(map(is_count, sizes)):
-        raise ValueError(
-            f"sizes is {sizes}; wanted at least inputs and outputs, each 1 or more, e.g. mlp(784, 100, 10)"
-        )
+        raise ValueError(f"sizes is {sizes}; wanted inputs and outputs at least, 1 or more, e.g. mlp(784, 100, 10)")
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs, dtype=dtype), activation()]
     return Network(nn.Sequential(*layers[:-1]))
-
-
-def refuse_bare(network: Network) -> None:
-    """Refuse a module where its functional view is wanted."""
-    if not isinstance(network, Network):
-        raise ValueError(f"network is a {type(network).__name__}; wanted a Network: Network(module)")
 
 
 class WithNoise(nn.Module):
@@ -226,15 +216,6 @@ def _refuse_mismatch(x: Tensor, leaf: Tensor) -> None:
         seen, own = (str(part.dtype).removeprefix("torch.") for part in (x, leaf))
         back, cast = (part.type().rpartition(".")[2].removesuffix("Tensor").lower() for part in (x, leaf))
         raise ValueError(f"x is {seen}, the network {own}; wanted one dtype: data(x.{cast}(), y) or module.{back}()")
-
-
-def _why_unfit(x: Tensor, name: str, leaf: Tensor, error: Exception) -> str:
-    """Say that ``x`` does not fit the module, whose first weights are ``leaf``, and what torch says of it."""
-    seen, own = (f"{str(part.dtype).removeprefix('torch.')} {list(part.shape)}" for part in (x, leaf))
-    reason = " ".join(str(error).split())[:160]
-    return (
-        f"x is {seen}, which the module cannot take ({reason}); wanted inputs that fit its first weights, {name} {own}"
-    )
 
 
 def _functional(module: nn.Module) -> Callable[[Params, Tensor], Tensor]:

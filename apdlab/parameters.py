@@ -184,7 +184,6 @@ def _device(name: str) -> str:
         if device.type in present and (device.index or 0) < present[device.type]:
             return name
         if device.type in present:
-            raise ValueError(
-                f"device is {name!r}; torch sees {present[device.type]} of that kind; wanted one of them: use 'cpu' or 'auto'"
-            )
+            seen = f"device is {name!r}; torch sees {present[device.type]} of that kind"
+            raise ValueError(f"{seen}; wanted one of them: use 'cpu' or 'auto'")
     raise unknown("device", name, ["auto", *present])

@@ -10,7 +10,7 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Params = dict[str, Tensor]
 
@@ -23,6 +23,12 @@ def is_count(value: float, most: float = math.inf) -> bool:
         (True, False, False, False)
     """
     return isinstance(value, Integral) and 1 <= value <= most
+
+
+def refuse_module(network: Any) -> None:
+    """Refuse a bare module where a ``Network`` is wanted."""
+    if isinstance(network, nn.Module):
+        raise ValueError(f"network is a {type(network).__name__}; wanted the functional view of it: Network(module)")
 
 
 class Data(NamedTuple):

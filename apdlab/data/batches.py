@@ -29,8 +29,8 @@ def batches(data: Data, size: int | None, *, seed: int, chains: int = 1) -> Batc
         with ``size=None`` the leading axis is 1.
 
     Raises:
-        ValueError: If ``x`` and ``y`` differ in length, ``size`` is below 1 or larger than the set, ``chains`` is below 1,
-            or the seed is negative.
+        ValueError: If ``x`` and ``y`` differ in length, ``size`` is below 1 or larger than the set, ``chains`` is below
+            1, or the seed is negative.
 
     Example:
         >>> import torch
