@@ -13,7 +13,8 @@ from apdlab import diagnostics, fidelity, metrics, scoreboard
 from apdlab.chains import Chains
 from apdlab.data import batches, cubic, data, split, two_clusters, two_moons
 from apdlab.density import LogDensity, categorical, gaussian, gaussian_prior
-from apdlab.distill import gan, gaussian as low_rank, mixture, pca, raw, standardised
+from apdlab.distill import gan, mixture, pca, raw, standardised
+from apdlab.distill import gaussian as low_rank
 from apdlab.distill.generator import Latent
 from apdlab.draws import Draws
 from apdlab.moments import merge, moments
@@ -27,6 +28,7 @@ from apdlab.streams import stream
 from apdlab.types import Batch, Cost, Data
 
 NAN, INF = math.nan, math.inf
+TOYS = two_clusters, two_moons, cubic
 
 
 class Case(NamedTuple):
@@ -37,14 +39,15 @@ class Case(NamedTuple):
     call: Callable[[], Any]
 
 
-def each(label, word, function, values):
-    """One case for each wrong value of one argument."""
+def each(names, function, values):
+    """One case for each wrong value of one argument, whose name is the word, with a label before it or without."""
+    label, word = names if isinstance(names, tuple) else (names, names)
     for value in values:
         yield Case(f"{label} {_short(value)}", word, partial(function, value))
 
 
 def _short(value):
-    shape = f"{str(value.dtype)} {list(value.shape)}" if hasattr(value, "shape") else repr(value)
+    shape = f"{value.dtype!s} {list(value.shape)}" if hasattr(value, "shape") else repr(value)
     return shape[:60]
 
 
@@ -76,6 +79,10 @@ def spoilt(dice, tensor, values=(NAN, INF, -INF)):
         other = tensor.clone()
         other.view(-1)[dice.randrange(tensor.numel())] = value
         yield other
+
+
+def zeros(shapes):
+    return [torch.zeros(shape) for shape in shapes]
 
 
 def shapes_but(dice, shape, n=6):
@@ -116,8 +123,8 @@ def numbers(dice):
         "every": (lambda v: Store("store").keep(run, network, every=v),),
     }
     counts = {
-        "n": (partial(LogDensity, network, categorical(), bowl), partial(two_clusters, rng()), partial(two_moons, rng()),
-            partial(cubic, rng()), draws.thin, chains.thin, lambda v: draws.sample(v, generator=rng())),
+        "n": (partial(LogDensity, network, categorical(), bowl), *(partial(f, rng()) for f in TOYS),
+            draws.thin, chains.thin, lambda v: draws.sample(v, generator=rng())),
         "size": (partial(batches, toy, seed=0), lambda v: list(draws.chunks(v))),
         "chains": (lambda v: batches(toy, 2, seed=0, chains=v),),
         "every": (chains.hold_out,),
@@ -130,31 +137,32 @@ def numbers(dice):
     }  # fmt: skip
     for word, functions in above.items():
         for i, function in enumerate(functions):
-            yield from each(f"{word} {i}", word, function, not_positive(dice))
+            yield from each((f"{word} {i}", word), function, not_positive(dice))
     for word, functions in zero.items():
         for i, function in enumerate(functions):
             values = negative(dice) if word != "every" else [-1, NAN, -INF]
-            yield from each(f"{word} {i}", word, function, values)
+            yield from each((f"{word} {i}", word), function, values)
     for word, functions in counts.items():
         for i, function in enumerate(functions):
             values = no_counts(dice) if word != "memory" else [0, -1, dice.randint(1, 30), NAN]
-            yield from each(f"{word} count {i}", word, function, values)
-    yield from each(
-        "gamma", "gamma", partial(polynomial, 1.0, 1.0), [0.5, NAN, 1.01, dice.uniform(1.1, 9), *negative(dice)]
-    )
-    yield from each("fraction", "fraction", chains.split, [0, 1, 0.01, 0.99, dice.uniform(1.1, 9), *negative(dice)])
-    yield from each(
-        "steps", "steps", partial(Run, kernel, randn(2, 9), None, 0), [0, -1, -dice.randint(2, 10**6), -INF]
-    )
+            yield from each((f"{word} count {i}", word), function, values)
+    yield from each("gamma", partial(polynomial, 1.0, 1.0), [0.5, NAN, 1.01, dice.uniform(1.1, 9), *negative(dice)])
+    yield from each("fraction", chains.split, [0, 1, 0.01, 0.99, dice.uniform(1.1, 9), *negative(dice)])
+    yield from each("steps", partial(Run, kernel, randn(2, 9), None, 0), [0, -1, -dice.randint(2, 10**6), -INF])
     for word, values in {"burn_in": [-1, 20, 21, NAN, 10**9], "thin": [0, -1, 21, NAN, 10**9]}.items():
-        yield from each(word, word, lambda v, w=word: keep(run, network, **{w: v}), values)
-        yield from each(word, word, lambda v, w=word: Store("store").keep(run, network, **{w: v}), values)
-    yield from each("whitening", "whitening", lambda v: pca(chains.theta, network, 2, v), [1.01, *negative(dice)])
-    for word, i in (("valid", 0), ("test", 1)):
-        cut = lambda v, i=i: split(toy, **{"valid": (v, 2)[i], "test": (2, v)[i]}, generator=rng())
-        yield from each(word, word, cut, [0, -1, 1.5, 0.01, -0.5, NAN, INF, 8, 9, 10, dice.randint(11, 10**9)])
-    yield from each("seed", "seed", partial(stream, purpose="test"), [-1, 0.5, 1e3, NAN, "0", -dice.randrange(10**9)])
-    yield from each("seed of batches", "seed", lambda v: batches(toy, 2, seed=v), [-1, 0.5, -dice.randrange(2, 10**9)])
+        yield from each(word, lambda v, w=word: keep(run, network, **{w: v}), values)
+        yield from each(word, lambda v, w=word: Store("store").keep(run, network, **{w: v}), values)
+    yield from each("whitening", lambda v: pca(chains.theta, network, 2, v), [1.01, *negative(dice)])
+    for word in ("valid", "test"):
+        yield from each(
+            word,
+            lambda v, w=word: split(toy, **{"valid": 2, "test": 2, w: v}, generator=rng()),
+            [0, -1, 1.5, 0.01, -0.5, NAN, INF, 8, 9, 10, dice.randint(11, 10**9)],
+        )
+    yield from each("seed", partial(stream, purpose="test"), [-1, 0.5, 1e3, NAN, "0", -dice.randrange(10**9)])
+    yield from each(
+        ("seed of batches", "seed"), lambda v: batches(toy, 2, seed=v), [-1, 0.5, -dice.randrange(2, 10**9)]
+    )
 
 
 def gaussian_or_none(noise):
@@ -169,12 +177,11 @@ def own_data(dice):
     x, y = randn(8, 3), torch.arange(8)
     others = [[1.0, 2.0], None, "x", 3, {"x": 1}, (x, y), np.array(["a"] * 8), np.array([None] * 8), range(8), iter(())]
     for word, make in (("x", lambda v: data(v, y)), ("y", lambda v: data(x, v))):
-        yield from each(word, word, make, others)
-        yield from each(word, word, make, [torch.empty(0), torch.empty(8, 0), torch.tensor(1.0), np.float32(2)])
-        yield from each(word, word, make, [torch.zeros(8, dtype=torch.complex64), np.zeros(8, dtype="datetime64[s]")])
-        yield from each(word, "x", make, [torch.zeros(n) for n in (7, 9, dice.randint(10, 99))])
+        yield from each(word, make, others)
+        yield from each(word, make, [torch.empty(0), torch.empty(8, 0), torch.tensor(1.0), np.float32(2)])
+        yield from each(word, make, [torch.zeros(8, dtype=torch.complex64), np.zeros(8, dtype="datetime64[s]")])
+        yield from each((word, "x"), make, [torch.zeros(n) for n in (7, 9, dice.randint(10, 99))])
     yield from each(
-        "x",
         "x",
         lambda v: data(v, y),
         [torch.zeros(8, 3, dtype=d) for d in (torch.int64, torch.int32, torch.int8, torch.bool)],
@@ -182,11 +189,11 @@ def own_data(dice):
     for _ in range(12):
         shape = (8, *(dice.randint(1, 4) for _ in range(dice.randint(0, 3))))
         dtype = dice.choice([torch.float32, torch.float64, torch.float16])
-        yield from each("x", "x", lambda v: data(v, y), spoilt(dice, torch.zeros(shape, dtype=dtype)))
-        yield from each("y", "y", lambda v: data(x, v), spoilt(dice, torch.zeros(shape[:2], dtype=dtype)))
-    yield from each("y", "y", lambda v: data(x, v), spoilt(dice, y, [-dice.randint(1, 10**9) for _ in range(8)]))
+        yield from each("x", lambda v: data(v, y), spoilt(dice, torch.zeros(shape, dtype=dtype)))
+        yield from each("y", lambda v: data(x, v), spoilt(dice, torch.zeros(shape[:2], dtype=dtype)))
+    yield from each("y", lambda v: data(x, v), spoilt(dice, y, [-dice.randint(1, 10**9) for _ in range(8)]))
     yield from each(
-        "y", "y", lambda v: data(x, v), [torch.zeros(8, 2, dtype=torch.int64), torch.eye(8).bool(), randn(8, 2, 2)]
+        "y", lambda v: data(x, v), [torch.zeros(8, 2, dtype=torch.int64), torch.eye(8).bool(), randn(8, 2, 2)]
     )
     yield Case("targets too large for float32", "y", partial(data, x, np.full(8, 1e300)))
 
@@ -198,34 +205,27 @@ def minibatches(dice):
     theta, x, y = randn(2, network.size), randn(1, 8, 3), torch.zeros(1, 8, dtype=torch.int64)
     for rows in (1, 7, 9, dice.randint(10, 99)):
         yield Case(f"{rows} labels", "y", partial(batches, Data(x[0], torch.zeros(rows).long()), 1, seed=0))
+    yield from each("size", partial(batches, Data(x[0], y[0]), seed=0), [dice.randint(9, 10**6) for _ in range(4)])
     yield from each(
-        "size", "size", partial(batches, Data(x[0], y[0]), seed=0), [dice.randint(9, 10**6) for _ in range(4)]
+        "theta", lambda v: density(v, Batch(x, y, y)), [randn(2, n) for n in (1, 15, 17, dice.randint(18, 99))]
     )
+    yield from each("x", lambda v: density(theta, Batch(v, y, y)), [randn(c, 8, 3) for c in (3, dice.randint(4, 9))])
     yield from each(
-        "theta", "theta", lambda v: density(v, Batch(x, y, y)), [randn(2, n) for n in (1, 15, 17, dice.randint(18, 99))]
-    )
-    yield from each(
-        "x", "x", lambda v: density(theta, Batch(v, y, y)), [randn(c, 8, 3) for c in (3, dice.randint(4, 9))]
-    )
-    yield from each(
-        "features",
-        "x",
+        ("features", "x"),
         lambda v: density(theta, Batch(v, y, y)),
         [randn(c, 8, k) for c in (1, 2) for k in (1, 2, 4, dice.randint(5, 99))],
     )
     yield from each(
-        "images",
-        "x",
+        ("images", "x"),
         lambda v: density(theta, Batch(v, y, y)),
         [randn(1, 8, 1, k, k) for k in (2, 3, dice.randint(4, 28))],
     )
     yield from each(
-        "dtype",
-        "x",
+        ("dtype", "x"),
         lambda v: density(theta, Batch(v, y, y)),
         [x.to(d) for d in (torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool)],
     )
-    yield from each("device", "x", lambda v: density(theta, Batch(v, y, y)), [x.to("meta")])
+    yield from each(("device", "x"), lambda v: density(theta, Batch(v, y, y)), [x.to("meta")])
 
 
 def likelihoods(dice):
@@ -233,26 +233,22 @@ def likelihoods(dice):
     for k in (2, 3, 10):
         outputs, y = randn(2, 6, k), torch.zeros(1, 6, dtype=torch.int64)
         yield from each(
-            f"label of {k}",
-            "y",
+            (f"label of {k}", "y"),
             partial(categorical().log_prob, outputs),
             spoilt(dice, y, [k, -1, dice.randint(k, 10**9), -dice.randint(2, 10**9)]),
         )
         yield from each(
-            "label dtype",
-            "y",
+            ("label dtype", "y"),
             partial(categorical().log_prob, outputs),
             [y.to(d) for d in (torch.float32, torch.float64, torch.uint8, torch.bool, torch.int16)],
         )
         yield from each(
-            "label shape",
-            "y",
+            ("label shape", "y"),
             partial(categorical().log_prob, outputs),
             [y.new_zeros(s) for s in [(1, 5), (3, 6), (1, 6, 1), (1, 6, k), (2, 6, 2), (7,), (1, dice.randint(7, 99))]],
         )
         yield from each(
-            "target shape",
-            "y",
+            ("target shape", "y"),
             partial(gaussian(1.0).log_prob, outputs),
             [
                 randn(*s)
@@ -268,8 +264,7 @@ def likelihoods(dice):
             ],
         )
         yield from each(
-            "target dtype",
-            "y",
+            ("target dtype", "y"),
             partial(gaussian(1.0).log_prob, outputs),
             [torch.zeros(1, 6, k, dtype=d) for d in (torch.int64, torch.uint8, torch.bool)],
         )
@@ -279,14 +274,12 @@ def likelihoods(dice):
     density = LogDensity(mlp(2, 3), categorical(), bowl, n=3)
     yield from each(
         "outputs",
-        "outputs",
         lambda v: density.of_outputs(randn(2, 9), v, torch.zeros(1, 6).long()),
         [randn(*s) for s in [(2, 6), (2, 6, 3, 1), (2, 6, 3, 4, 5), (6,)]],
     )
     network = mlp(2, 3)
     yield from each(
-        "names",
-        "precision",
+        ("names", "precision"),
         partial(gaussian_prior, network),
         [{}, {"1.weight": 1.0}, dict.fromkeys([*network.shapes, "2.bias"], 1.0), {"weight": 1.0, "bias": 1.0}],
     )
@@ -350,15 +343,14 @@ def unfit(dice):
         lambda x: x,
         nn.Linear(3, 3, dtype=torch.complex64),
     ]
-    yield from each("no weights", "module", Network, bare)
+    yield from each(("no weights", "module"), Network, bare)
     yield from each(
-        "sizes",
         "sizes",
         lambda v: mlp(*v),
         [(), (3,), (0, 3), (3, 0), (3, -dice.randint(1, 9), 3), (3, 0, 3), (2.5, 3)],
     )
-    yield from each("sizes", "sizes", lambda v: dropout.mlp(*v), [(3,), (3, 4), (0, 3, 3)])
-    yield from each("rate", "rate", lambda v: dropout.mlp(3, 4, 2, rate=v), [0, 1, 1.5, *negative(dice)])
+    yield from each("sizes", lambda v: dropout.mlp(*v), [(3,), (3, 4), (0, 3, 3)])
+    yield from each("rate", lambda v: dropout.mlp(3, 4, 2, rate=v), [0, 1, 1.5, *negative(dice)])
     for module in (nn.Linear(3, 2), mlp(3, 2).module):
         yield Case("a module as network", "network", partial(gaussian_prior, module, 1.0))
         yield Case("a module as network", "network", partial(LogDensity, module, categorical(), bowl, n=3))
@@ -385,29 +377,30 @@ def outputs(dice):
         yield Case(f"{name} of one", "module", lambda net=network, w=theta: net(net.unravel(w[0]), randn(n, 3)))
         yield Case(f"{name} of a stack", "module", lambda net=network, w=theta: net(net.unravel(w), randn(1, n, 3)))
         yield Case(f"{name} of predict", "module", lambda net=network, w=theta: predict(Draws(net, w), randn(n, 3)))
-    kinds = [mlp(3, 4, 2), Network(nn.Sequential(nn.Conv1d(3, 2, 2), nn.Flatten(), nn.Linear(2, 2))), Network(Gives(torch.relu)),
-             Network(nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 2))), Network(WithNoise(nn.Linear(3, 2), 2))]  # fmt: skip
+    kinds = [
+        nn.Sequential(nn.Conv1d(3, 2, 2), nn.Flatten(), nn.Linear(2, 2)),
+        nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 2)),
+    ]
+    kinds = [mlp(3, 4, 2), *map(Network, [*kinds, Gives(torch.relu), WithNoise(nn.Linear(3, 2), 2)])]
     for network in kinds:
         theta, kind = randn(2, network.size), type(network.module).__name__
         wrong = [randn(1, n, *(dice.randint(4, 9) for _ in range(axes))) for axes in (1, 1, 1, 2, 3)]
         wrong += [torch.zeros(1, n, 3, dtype=d) for d in (torch.float64, torch.float16, torch.int64, torch.bool)]
-        yield from each(f"stack of {kind}", "x", lambda v, net=network, w=theta: net(net.unravel(w), v), wrong)
-        yield from each(f"one {kind}", "x", lambda v, net=network, w=theta: net(net.unravel(w[0]), v[0]), wrong)
-        yield from each(f"predict {kind}", "x", lambda v, net=network, w=theta: predict(Draws(net, w), v[0]), wrong)
+        yield from each((f"stack of {kind}", "x"), lambda v, net=network, w=theta: net(net.unravel(w), v), wrong)
+        yield from each((f"one {kind}", "x"), lambda v, net=network, w=theta: net(net.unravel(w[0]), v[0]), wrong)
+        yield from each((f"predict {kind}", "x"), lambda v, net=network, w=theta: predict(Draws(net, w), v[0]), wrong)
         yield from each(
-            f"moments {kind}", "x", lambda v, net=network, w=theta: predict_moments(Draws(net, w), v[0]), wrong
+            (f"moments {kind}", "x"), lambda v, net=network, w=theta: predict_moments(Draws(net, w), v[0]), wrong
         )
         yield from each(
-            f"shared {kind}",
-            "x",
+            (f"shared {kind}", "x"),
             lambda v, net=network, w=theta: net(net.unravel(w), v),
             [randn(c, n, 3, 2) for c in (3, dice.randint(4, 99))],
         )
         yield Case(f"no inputs to {kind}", "x", partial(predict, Draws(network, theta), randn(0, 3)))
         yield Case(f"theta for params of {kind}", "params", partial(network, theta[0], randn(n, 3)))
         yield from each(
-            f"weights of {kind}",
-            "theta",
+            (f"weights of {kind}", "theta"),
             network.unravel,
             [randn(*s) for s in [(network.size + 1,), (2, network.size - 1), (network.size, 2)]],
         )
@@ -424,8 +417,7 @@ def outputs(dice):
         torch.zeros(4, 2, dtype=torch.int64),
     )
     yield from each(
-        "words",
-        "x",
+        ("words", "x"),
         lambda v: predict(Draws(word, randn(3, word.size)), v),
         spoilt(dice, x, [5, -1, dice.randint(6, 10**6)]),
     )
@@ -439,46 +431,40 @@ def draws_and_chains(dice):
     network = mlp(2, 3)
     yield from each(
         "codes",
-        "codes",
         partial(Draws, network),
         [torch.zeros(s) for s in [*shapes_but(dice, (5, 9)), (0, 9)] if len(s) != 2 or s[1] != 9 or not s[0]],
     )
-    yield from each(
-        "basis", "basis", partial(Draws, network, randn(5, 2)), [torch.zeros(s) for s in shapes_but(dice, (2, 9))]
-    )
-    yield from each(
-        "offset", "offset", partial(Draws, network, randn(5, 9), None), [torch.zeros(s) for s in shapes_but(dice, (9,))]
-    )
-    make = lambda theta=randn(2, 6, 9), steps=torch.arange(6), values=randn(2, 6): Chains(network, theta, steps, values)
+    yield from each("basis", partial(Draws, network, randn(5, 2)), zeros(shapes_but(dice, (2, 9))))
+    yield from each("offset", partial(Draws, network, randn(5, 9), None), zeros(shapes_but(dice, (9,))))
+    good = {"theta": randn(2, 6, 9), "steps": torch.arange(6), "log_posterior": randn(2, 6)}
     yield from each(
         "theta",
-        "theta",
-        make,
+        lambda v: Chains(network, **good | {"theta": v}),
         [
             torch.zeros(s)
             for s in [*shapes_but(dice, (2, 6, 9)), (0, 6, 9), (2, 0, 9)]
             if len(s) != 3 or s[2] != 9 or 0 in s
         ],
     )
-    yield from each("steps", "steps", lambda v: make(steps=v), [torch.zeros(s) for s in shapes_but(dice, (6,))])
+    yield from each("steps", lambda v: Chains(network, **good | {"steps": v}), zeros(shapes_but(dice, (6,))))
     yield from each(
-        "values", "log_posterior", lambda v: make(values=v), [torch.zeros(s) for s in shapes_but(dice, (2, 6))]
+        ("values", "log_posterior"),
+        lambda v: Chains(network, **good | {"log_posterior": v}),
+        zeros(shapes_but(dice, (2, 6))),
     )
-    chains, draws = make(), Draws(network, randn(12, 9))
+    chains, draws = Chains(network, **good), Draws(network, randn(12, 9))
     for n in (13, 14, dice.randint(15, 10**9)):
         yield from (Case(f"thin {n}", "n", partial(part.thin, n)) for part in (chains, draws))
         yield Case(f"sample {n}", "n", lambda n=n: draws.sample(n, generator=rng()))
-    yield from each("every", "every", chains.hold_out, [1, 7, dice.randint(8, 10**9)])
+    yield from each("every", chains.hold_out, [1, 7, dice.randint(8, 10**9)])
     yield from each(
         "theta",
-        "theta",
         lambda v: Run(sgld(bowl, 0.1), v, None, 0, 3).start(),
-        [torch.zeros(s) for s in [(9,), (2, 3, 9)]],
+        zeros([(9,), (2, 3, 9)]),
     )
     y = torch.zeros(4, dtype=torch.int64)
-    labels = lambda v: label_log_probs(draws, Data(randn(4, 2), v))
-    yield from each("labels", "y", labels, spoilt(dice, y, [3, -1, dice.randint(4, 10**9)]))
-    yield from each("labels", "y", labels, [y.float(), y[:3], torch.cat([y, y]), y[:, None], y.expand(4, 4)])
+    wrong = [y.float(), y[:3], torch.cat([y, y]), y[:, None], *spoilt(dice, y, [3, -1, dice.randint(4, 10**9)])]
+    yield from each(("labels", "y"), lambda v: label_log_probs(draws, Data(randn(4, 2), v)), wrong)
 
 
 def scores(dice):
@@ -491,30 +477,24 @@ def scores(dice):
     for name in ("accuracy", "nll", "brier", "ece", "reliability"):
         score = getattr(metrics, name)
         yield from each(
-            name,
-            "log_probs",
+            (name, "log_probs"),
             lambda v, f=score: f(v, y),
             [torch.zeros(s) for s in shapes_but(dice, (6, 3), 3) if len(s) != 2],
         )
         yield from each(
-            name,
-            "log_probs",
+            (name, "log_probs"),
             lambda v, f=score: f(v, y),
             [*spoilt(dice, log_p(6, 3)), randn(6, 3), log_p(6, 3).exp(), log_p(6, 3).half(), y, torch.empty(0, 3)],
         )
-        yield from each(name, "y", partial(score, log_p(6, 3)), spoilt(dice, y, [3, -1, dice.randint(4, 10**9)]))
+        yield from each((name, "y"), partial(score, log_p(6, 3)), spoilt(dice, y, [3, -1, dice.randint(4, 10**9)]))
         yield from each(
-            name,
-            "y",
+            (name, "y"),
             partial(score, log_p(6, 3)),
             [y[:5], y[:, None], y.float(), y.bool(), y + 0j, torch.cat([y, y]), y[0]],
         )
+    yield from each(("moments", "log_probs"), moments, zeros([(6, 3), (6,), (2, 6, 3, 1), (0, 6, 3), (2, 0, 3)]))
     yield from each(
-        "moments", "log_probs", moments, [torch.zeros(s) for s in [(6, 3), (6,), (2, 6, 3, 1), (0, 6, 3), (2, 0, 3)]]
-    )
-    yield from each(
-        "moments",
-        "log_probs",
+        ("moments", "log_probs"),
         moments,
         [*spoilt(dice, log_p(2, 6, 3)), randn(2, 6, 3), torch.zeros(2, 6, 3).long(), log_p(2, 6, 3).exp()],
     )
@@ -526,12 +506,10 @@ def scores(dice):
     correct, score = torch.arange(6) > 2, randn(6)
     yield from each(
         "score",
-        "score",
         lambda v: metrics.risk_coverage(v, correct),
         [randn(6, 1), randn(()), torch.empty(0), *spoilt(dice, score, [NAN])],
     )
     yield from each(
-        "correct",
         "correct",
         partial(metrics.risk_coverage, score),
         [correct.int(), correct[:5], correct.float(), correct[:, None], y],
@@ -549,17 +527,16 @@ def weights(dice):
     }  # fmt: skip
     for name, pair in pairs.items():
         first, second = ("train", "generated|held_out") if name == "nearest" else ("a", "b")
-        wrong = [torch.zeros(s) for s in [(3,), (20, 3, 1), (0, 3), (20, 0), ()]]
-        yield from each(f"{name} a", first, lambda v, f=pair: f(v, b), [*wrong, *spoilt(dice, a)])
-        yield from each(f"{name} b", second, lambda v, f=pair: f(a, v), [*wrong, *spoilt(dice, b)])
+        wrong = zeros([(3,), (20, 3, 1), (0, 3), (20, 0), ()])
+        yield from each((f"{name} a", first), lambda v, f=pair: f(v, b), [*wrong, *spoilt(dice, a)])
+        yield from each((f"{name} b", second), lambda v, f=pair: f(a, v), [*wrong, *spoilt(dice, b)])
         yield from each(
-            f"{name} ab",
-            f"{first}|{second}",
+            (f"{name} ab", f"{first}|{second}"),
             partial(pair, a),
             [randn(20, 2), randn(20, 4), randn(20, dice.randint(5, 99))],
         )
-    yield from each("same", "b", partial(fidelity.mean_error, a), [torch.ones(5, 3), a[:1]])
-    yield from each("same", "b", partial(fidelity.sd_error, a), [torch.ones(5, 3), a[:1]])
+    yield from each(("same", "b"), partial(fidelity.mean_error, a), [torch.ones(5, 3), a[:1]])
+    yield from each(("same", "b"), partial(fidelity.sd_error, a), [torch.ones(5, 3), a[:1]])
     for name in ("r_hat", "ess_bulk", "ess_tail", "ess_mean", "mcse_mean"):
         wrong = [
             randn(2, 3, 4),
@@ -570,16 +547,21 @@ def weights(dice):
             torch.empty(2, 9, 0),
             *spoilt(dice, randn(2, 9, 3)),
         ]
-        yield from each(name, "values", getattr(diagnostics, name), wrong)
+        yield from each((name, "values"), getattr(diagnostics, name), wrong)
     for word, make in (("raw", raw), ("standardised", standardised), ("pca", lambda t, net: pca(t, net, 2))):
-        wrong = [torch.zeros(s) for s in [(20, 9), (9,), (2, 20, 8), (2, 20, 10), (2, 20, 9, 1), (0, 20, 9), (2, 0, 9)]]
-        yield from each(word, "theta", lambda v, f=make: f(v, network), [*wrong, *spoilt(dice, randn(2, 20, 9))])
-    yield from each("k", "k", partial(pca, randn(2, 5, 9), network), [5, 9, 10, dice.randint(11, 10**9)])
-    yield from each("flat", "k", lambda v: pca(v, network, 2), [torch.ones(2, 9, 9), randn(2, 1, 9).expand(2, 9, 9)])
-    yield from each("one draw", "theta", lambda v: standardised(v, network), [randn(2, 1, 9)])
+        wrong = zeros([(20, 9), (9,), (2, 20, 8), (2, 20, 10), (2, 20, 9, 1), (0, 20, 9), (2, 0, 9)])
+        yield from each((word, "theta"), lambda v, f=make: f(v, network), [*wrong, *spoilt(dice, randn(2, 20, 9))])
+    yield from each("k", partial(pca, randn(2, 5, 9), network), [5, 9, 10, dice.randint(11, 10**9)])
+    yield from each(("flat", "k"), lambda v: pca(v, network, 2), [torch.ones(2, 9, 9), randn(2, 1, 9).expand(2, 9, 9)])
+    yield from each(("one draw", "theta"), lambda v: standardised(v, network), [randn(2, 1, 9)])
 
 
 # Fits ---------------------------------------------------------------------------------------------------------------
+
+
+def called(function, settings, **more):
+    """Call with settings, some of them other ones."""
+    return function(**settings | more)
 
 
 def fits(dice):
@@ -589,38 +571,41 @@ def fits(dice):
     dropped = dropout.mlp(2, 4, 3)
     thin = LogDensity(dropped, categorical(), gaussian_prior(dropped, 1.0), n=8)
     one, four = batches(Data(x, y), 4, seed=0), batches(Data(x, y), 4, seed=0, chains=4)
-    good = {"steps": 3, "learning_rate": 0.1}
+    starts = {"sgd": randn(1, 9), "dropout": randn(dropped.size), "swag": randn(9)}
+    settings = {"batches": one, "steps": 3, "learning_rate": 0.1}
     fits = {
-        "sgd": lambda start=randn(1, 9), draw=one, **more: sgd.fit(density, start, draw, **good | more),
-        "dropout": lambda start=randn(dropped.size), draw=one, **more: dropout.fit(thin, start, draw, seed=0, **good | more),
-        "swag": lambda start=randn(9), draw=one, **more: swag.fit(density, start, draw, **{"every": 1, "rank": 2} | good | more),
-    }  # fmt: skip
+        "sgd": partial(sgd.fit, density),
+        "dropout": partial(dropout.fit, thin, seed=0),
+        "swag": partial(swag.fit, density),
+    }
+    own = {"swag": {"every": 1, "rank": 2}}
+    fits = {
+        name: partial(called, fit, settings | {"start": starts[name]} | own.get(name, {})) for name, fit in fits.items()
+    }
     for name, fit in fits.items():
         for word, values in {
             "steps": no_counts(dice),
             "learning_rate": not_positive(dice),
             "momentum": [1, 1.5, *negative(dice)],
         }.items():
-            yield from each(f"{name} {word}", word, lambda v, f=fit, w=word: f(**{w: v}), values)
+            yield from each((f"{name} {word}", word), lambda v, f=fit, w=word: f(**{w: v}), values)
         yield from each(
-            f"{name} start",
-            "start|theta",
+            (f"{name} start", "start|theta"),
             lambda v, f=fit: f(start=v),
             [torch.zeros(s) for s in [(), (2, 3, 9), (1, 7) if name == "sgd" else (1, 9), (8,)]],
         )
         yield Case(
             f"{name} start of integers",
             "start",
-            lambda f=fit: f(start=torch.zeros(1, 9).long() if f is fits["sgd"] else torch.zeros(9).long()),
+            partial(fit, start=starts[name].long()),
         )
-        yield Case(f"{name} batches of 4", "x", lambda f=fit: f(draw=four))
+        yield Case(f"{name} batches of 4", "x", partial(fit, batches=four))
         wrong = [Data(x.double(), y), Data(x[:, :1], y), Data(x, y + 1), Data(x, y - 1), Data(x, y.float()), Data(x, x)]
         yield from (
-            Case(f"{name} data {i}", "x|y", lambda f=fit, d=d: f(draw=batches(d, None, seed=0)))
-            for i, d in enumerate(wrong)
+            Case(f"{name} data {i}", "x|y", partial(fit, batches=batches(d, None, seed=0))) for i, d in enumerate(wrong)
         )
-    for word, values in {"rank": no_counts(dice)[:5] + [1, 4], "every": no_counts(dice) + [2]}.items():
-        yield from each(f"swag {word}", word, lambda v, w=word: fits["swag"](**{w: v}), values)
+    for word, values in {"rank": [*no_counts(dice)[:5], 1, 4], "every": [*no_counts(dice), 2]}.items():
+        yield from each((f"swag {word}", word), lambda v, w=word: fits["swag"](**{w: v}), values)
     plain = [
         network,
         Network(nn.Sequential(nn.Dropout(), nn.ReLU(), nn.Linear(2, 3))),
@@ -632,17 +617,15 @@ def fits(dice):
         for i, net in enumerate(plain)
     )
     yield from each(
-        "dropout theta", "theta", partial(dropout.Dropout, dropped), [randn(1, dropped.size), randn(dropped.size + 1)]
+        ("dropout theta", "theta"), partial(dropout.Dropout, dropped), [randn(1, dropped.size), randn(dropped.size + 1)]
     )
     of = dropout.Dropout(dropped, randn(dropped.size)), swag.Swag(network, randn(9), torch.ones(9), randn(3, 9))
     for posterior in of:
-        yield from each("sample", "n", lambda v, q=posterior: q.sample(v, generator=rng()), no_counts(dice))
-    make = lambda mean=randn(9), variance=torch.ones(9), deviations=randn(3, 9): swag.Swag(
-        network, mean, variance, deviations
-    )
+        yield from each(("sample", "n"), lambda v, q=posterior: q.sample(v, generator=rng()), no_counts(dice))
+    good = {"mean": randn(9), "variance": torch.ones(9), "deviations": randn(3, 9)}
     for word, shape in (("mean", (9,)), ("variance", (9,)), ("deviations", (3, 9))):
         wrong = [torch.zeros(s) for s in shapes_but(dice, shape) if len(s) != 2 or s[-1] != 9 or s[0] < 2]
-        yield from each(f"swag {word}", word, lambda v, w=word: make(**{w: v}), wrong)
+        yield from each((f"swag {word}", word), lambda v, w=word: swag.Swag(network, **good | {w: v}), wrong)
 
 
 def distillers(dice):
@@ -664,40 +647,37 @@ def distillers(dice):
         yield Case(f"{name} alien held_out", "held_out", partial(fit, train, alien, coordinates, x))
         yield Case(f"{name} alien train", "coordinates", partial(fit, alien, alien, coordinates, x))
         wrong = [randn(4, k) for k in (1, 3, dice.randint(4, 99))] + [x.double(), x.long(), x[:0], randn(2)]
-        yield from each(f"{name} x", "x", lambda v, f=fit: f(train, held_out, coordinates, v), wrong)
+        yield from each((f"{name} x", "x"), lambda v, f=fit: f(train, held_out, coordinates, v), wrong)
         q = fit(train, held_out, coordinates, x)[0]
-        yield from each(f"{name} sample", "n", lambda v, q=q: q.sample(v, generator=rng()), no_counts(dice))
+        yield from each((f"{name} sample", "n"), lambda v, q=q: q.sample(v, generator=rng()), no_counts(dice))
         yield from each(
-            f"{name} noise",
-            "noise",
+            (f"{name} noise", "noise"),
             q.with_noise,
             [torch.zeros(3), torch.zeros(1), torch.zeros(()), *spoilt(dice, torch.ones(2), [-1, NAN, INF])],
         )
     yield from each(
         "components",
-        "components",
         lambda v: fits["mixture"](train, held_out, coordinates, x, components=v),
         [17, dice.randint(18, 10**6), *no_counts(dice)],
     )
-    yield from each("steps", "steps", lambda v: fits["gan"](train, held_out, coordinates, x, steps=v), no_counts(dice))
-    recipes = {"checkpoints": no_counts(dice) + [2], "batch": no_counts(dice), "critic_steps": no_counts(dice),
+    yield from each("steps", lambda v: fits["gan"](train, held_out, coordinates, x, steps=v), no_counts(dice))
+    recipes = {"checkpoints": [*no_counts(dice), 2], "batch": no_counts(dice), "critic_steps": no_counts(dice),
                "learning_rate": not_positive(dice), "hidden": [(), (0,), (4, -1), (2.5,)], "penalty": negative(dice),
-               "smoothing": negative(dice), "average": [1.5, *negative(dice)], "betas": [(1.0, 0.9), (0.5, -1.0), (0.5, NAN)],
-               "last_rate": negative(dice)}  # fmt: skip
+               "smoothing": negative(dice), "average": [1.5, *negative(dice)], 
+               "betas": [(1.0, 0.9), (0.5, -1.0), (0.5, NAN)], "last_rate": negative(dice)}  # fmt: skip
     for word, values in recipes.items():
         yield from each(
-            f"recipe {word}",
-            word,
+            (f"recipe {word}", word),
             lambda v, w=word: fits["gan"](train, held_out, coordinates, x, recipe=small._replace(**{w: v})),
             values,
         )
-    yield from each("latent", "latent", lambda v: Latent(*v), [(0, 0), (-1, 2), (2, -1), (-dice.randint(2, 99), 0)])
+    yield from each("latent", lambda v: Latent(*v), [(0, 0), (-1, 2), (2, -1), (-dice.randint(2, 99), 0)])
     entry = scoreboard.Entry("apd", "2-3", 0, Draws(network, randn(5, 9)), Cost(1, 1.0))
     test = Data(x, torch.zeros(4).long())
     yield Case(
         "no reference", "reference", lambda: scoreboard.rows([entry], scoreboard.predictions([entry], test, 3), test)
     )
-    yield from each("draws", "n", partial(scoreboard.predictions, [entry], test), [0, -1, -dice.randint(2, 99)])
+    yield from each(("draws", "n"), partial(scoreboard.predictions, [entry], test), [0, -1, -dice.randint(2, 99)])
 
 
 def unstorable(dice):

@@ -8,7 +8,6 @@ import json
 import pickle
 import random
 import re
-import shutil
 import zipfile
 from functools import partial
 from io import BytesIO
@@ -30,7 +29,7 @@ from apdlab.draws import Draws
 from apdlab.networks import mlp
 from apdlab.parameters import resolve
 from apdlab.samplers import Diverged, Run, keep, sgld
-from apdlab.store import Store, load, pack, save
+from apdlab.store import Store, load, save
 
 SETS = importlib.import_module("apdlab.data.images")
 WANTED = re.compile(r"wanted|known: |delete the folder|try ")  # a refusal says what is wanted, or the fix alone
@@ -111,7 +110,7 @@ def stored_chains(dice):
         path.write_bytes(bad)
         yield Case(f"fit {i}", "fit.safetensors", fit)
     Path("file").write_text("")
-    yield from each("root", "root", lambda v: Store(Path(v)), ["file", "file/store", "file/a/b"])
+    yield from each("root", lambda v: Store(Path(v)), ["file", "file/store", "file/a/b"])
 
 
 def idx_files(dice):
@@ -161,8 +160,8 @@ def image_sets(dice):
         }
         if content != files[name]:
             yield Case(f"{name} {i} of another sum", "md5", partial(images, "mnist"))
-    yield from each("name", "name", images, ["MNIST", "cifar", "", "../mnist", "mnist/", "train"])
-    yield from each("name", "name", images_test, ["digits", "cifar", None, 3])
+    yield from each("name", images, ["MNIST", "cifar", "", "../mnist", "mnist/", "train"])
+    yield from each("name", images_test, ["digits", "cifar", None, 3])
 
 
 # Parameters, profiles, the command line -----------------------------------------------------------------------------
@@ -171,7 +170,7 @@ PROFILE = "demo: {steps: 4000, step_size: 1.0e-3, widths: [8, 16], rates: [1, 0.
 WRONG = {
     "steps": ["abc", 3.5, True, 0, -1, "1e999", [1], "nan", "inf", {}, "", "3 4", "0x10", "1e-3", -(10**30)],
     "step_size": ["nan", "inf", "fast", 10**400, -1e-3, "1e-400", False, [0.1], {}, "", "1,5", "1e", 0.0, float("nan")],
-    "widths": ["8", [], [8, 0], "[1, [", "[]", [None], [[8]], "[8, x]", {"a": 1}, 8, "{8: 1}", [True], [1.5], "[.nan]", "x: y"],
+    "widths": ["8", [], [8, 0], "[1, [", "[]", [None], [[8]], "[8, x]", {"a": 1}, 8, "{8: 1}", "[.nan]", "x: y"],
     "rates": [[-1], ["x"], "[1, .inf]", [float("nan")], "[1 2", [0.5, {}], 0.5, "0.5", "[0]", "- 1\n- -2"],
     "method": [3, True, ["sgld"], 0.5, {}],
     "warm": ["maybe", 1, 0, "yes", [], "", 1.0, "truefalse"],
@@ -191,7 +190,7 @@ def profiles(dice):
     cell |= {"profile": "smoke", "seed": 0, "device": "cpu", "interactive": False}
     start = partial(notebook.parameters, "demo", notebooks=params.parent)
     for word, values in WRONG.items():
-        yield from each(word, word, lambda v, w=word: start(cell | {w: v}), values)
+        yield from each(word, lambda v, w=word: start(cell | {w: v}), values)
     for _ in range(20):
         word = list(dice.choice([*WRONG, "lr"]))
         word[dice.randrange(len(word))] = dice.choice("xyzq")
@@ -234,8 +233,7 @@ def profiles(dice):
     (params / "smoke.yaml").unlink()
     yield Case("no profiles", "params", partial(start, cell))
     yield from each(
-        "folder",
-        "params",
+        ("folder", "params"),
         lambda v: notebook.parameters("demo", cell, notebooks=v),
         [Path("missing"), Path("notebooks/params")],
     )
@@ -333,14 +331,13 @@ def results(dice):
 
     run, fig = notebook.Run("demo", Path("runs"), {"profile": "smoke"}), Figure((1, 1))
     yield from each(
-        "figure",
-        "name",
+        ("figure", "name"),
         partial(run.figure, fig),
         ["", "a/b", "../a", "a.png", "a b", "a\n", "\u00e9", "." * dice.randint(1, 9)],
     )
-    yield from each("fig", "fig", lambda v: run.figure(v, "a"), [None, 3, "a", [fig], np.zeros(3), torch.zeros(3)])
+    yield from each("fig", lambda v: run.figure(v, "a"), [None, 3, "a", [fig], np.zeros(3), torch.zeros(3)])
     odd = [object(), {1}, b"x", 1j, torch.device("cpu"), range(3), Path("x"), fig, np.array([object()]), lambda: 1]
-    yield from each("figure's", "line", lambda v: run.figure(fig, "line", numbers=v), odd)
+    yield from each(("figure's", "line"), lambda v: run.figure(fig, "line", numbers=v), odd)
     for value in odd:
         deep = dice.choice([lambda v: [1, v], lambda v: {"part": v}, lambda v: (v,)])(value)
         yield Case(f"numbers {type(value).__name__}", "rows", partial(run.numbers, rows=deep))
