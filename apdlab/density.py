@@ -104,8 +104,8 @@ def gaussian(noise: float | None = None) -> Likelihood:
         mean, log_sd = moments(outputs)
         # [N] against [N, 1] would broadcast to [N, N]
         if y.shape[1:] != mean.shape[1:] or len(y) not in (1, len(mean)):
-            wanted = f"{('1 or C', *mean.shape[1:])} for outputs {tuple(outputs.shape)}"
-            raise ValueError(f"y has shape {tuple(y.shape)}; wanted {wanted}, one column an output")
+            wanted = f"{('...', *mean.shape[1:])}, one column an output, for 1 or {len(mean)} chains"
+            raise ValueError(f"y has shape {tuple(y.shape)}; wanted {wanted}")
         return -(0.5 * ((y - mean) * (-log_sd).exp()).square() + log_sd + 0.5 * _LOG_2PI).sum(-1)
 
     def predictive(outputs: Tensor) -> Tensor:

@@ -132,7 +132,7 @@ class Network:
         try:
             return self._single(params, x) if alone else self._stacked(params, x)
         except (RuntimeError, IndexError) as error:  # asking first would need to know what each layer takes
-            if x.is_floating_point() and not _UNFIT.search(str(error)):
+            if isinstance(error, torch.OutOfMemoryError) or (x.is_floating_point() and not _UNFIT.search(str(error))):
                 raise
             reason, first = " ".join(str(error).split())[:160], f"{name} {list(shape)} of {leaf.dtype}"
             seen = f"x is {x.dtype} {list(x.shape)}, which the module cannot take ({reason})"
@@ -197,10 +197,9 @@ def _refuse_unfit(module: nn.Module) -> None:
     for name, part in module.named_modules():
         if buffers := [key for key, _ in part.named_buffers(recurse=False)]:
             where = f"{type(part).__name__} {name!r}" if name else type(part).__name__
-            raise ValueError(
-                f"module has buffers {buffers} in {where}; wanted a module whose only state is its parameters: "
-                "replace BatchNorm by GroupNorm or LayerNorm, and make constants plain attributes"
-            )
+            fix = "replace BatchNorm by GroupNorm or LayerNorm, and make constants plain attributes"
+            wanted = f"a module whose only state is its parameters: {fix}"
+            raise ValueError(f"module has buffers {buffers} in {where}; wanted {wanted}")
     if lazy := [name for name, leaf in module.named_parameters() if nn.parameter.is_lazy(leaf)]:
         raise ValueError(f"module has lazy parameters, {lazy[0]!r} first; wanted shapes: call module(x[:1]) once")
     if frozen := [name for name, leaf in module.named_parameters() if not leaf.requires_grad]:
@@ -298,8 +297,7 @@ def _looped(module: nn.Module) -> Callable[[Params, Tensor], Tensor]:
         stack = len(next(iter(params.values())))
         # Unbound once: the backward of indexing fills a whole stack of zeros for each network.
         each = zip(*(leaf.unbind() for leaf in params.values()), strict=True)
-        own = x.expand(stack, *x.shape[1:]).unbind()
-        stacked = zip(each, own, strict=True)
+        stacked = zip(each, x.expand(stack, *x.shape[1:]).unbind(), strict=True)
         return torch.stack([one(dict(zip(params, leaves, strict=True)), xs) for leaves, xs in stacked])
 
     return forward

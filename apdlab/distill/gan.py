@@ -147,7 +147,7 @@ def fit(
 
 def _refuse_recipe(recipe: Recipe, steps: int) -> None:
     if not is_count(steps) or not is_count(recipe.checkpoints, steps):
-        wanted = "whole numbers, 1 <= checkpoints <= steps"
+        wanted = "1 <= checkpoints <= steps, whole numbers"
         raise ValueError(f"steps is {steps}, checkpoints {recipe.checkpoints}; wanted {wanted}")
     if not recipe.hidden or not all(map(is_count, (*recipe.hidden, recipe.batch, recipe.critic_steps))):
         seen = f"hidden is {recipe.hidden}, batch {recipe.batch}, critic_steps {recipe.critic_steps}"

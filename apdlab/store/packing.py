@@ -74,7 +74,8 @@ def unpack(path: Path, network: Network | None, kinds: Sequence[type], device: t
     except (ValueError, TypeError, KeyError) as error:
         reason = error
         if not isinstance(error, ValueError):
-            reason = f"it holds something else ({type(error).__name__}: {error}); wanted a file that apdlab wrote"
+            seen = f"lacks {error}" if isinstance(error, KeyError) else f"does not fit ({error})"
+            reason = f"{seen}; wanted a file that apdlab wrote"
         raise (Unlisted if isinstance(error, Unlisted) else ValueError)(f"{path}: {reason}") from error
 
 
