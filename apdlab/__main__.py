@@ -132,7 +132,7 @@ def parameter_names(path: Path) -> list[str]:
     """
     for cell in read_notebook(path)["cells"]:
         if cell["cell_type"] == "code" and "parameters" in cell["metadata"].get("tags", []):
-            return declared("".join(cell["source"]))
+            return declared("".join(cell.get("source", "")))
     raise ValueError(f"{path.name} has no cell with the tag 'parameters'; wanted one that declares them")
 
 

@@ -82,8 +82,8 @@ class Network:
             ValueError: If the last axis is not ``D`` long.
         """
         if theta.shape[-1] != self.size:
-            seen = f"theta has {theta.shape[-1]:,} weights; wanted the {self.size:,} of this network"
-            raise ValueError(f"{seen}: draws belong to the network that they were sampled with")
+            seen = f"theta has {theta.shape[-1]:,} weights; this network has {self.size:,}"
+            raise ValueError(f"{seen}; wanted as many: draws belong to the network that they were sampled with")
         parts = theta.split([shape.numel() for shape in self.shapes.values()], dim=-1)
         leaves = zip(self.shapes.items(), parts, strict=True)
         return {name: part.unflatten(-1, shape) if shape else part[..., 0] for (name, shape), part in leaves}

@@ -18,7 +18,7 @@ def read_notebook(path: Path) -> dict[str, Any]:
     except ValueError:
         notebook = {}
     cells = notebook.get("cells") if isinstance(notebook, dict) else None
-    parts = {"cell_type", "metadata", "source"}
+    parts = {"cell_type", "metadata"}
     if not isinstance(cells, list) or not all(isinstance(cell, dict) and parts <= cell.keys() for cell in cells):
         raise ValueError(f"{path.name} is not a notebook of format 4; wanted one that Jupyter has written")
     return notebook

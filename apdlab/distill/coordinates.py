@@ -235,7 +235,9 @@ class Distilled:
         """
         mean = self.coordinates.mean
         if noise.shape != mean.shape[:1] or not ((noise >= 0) & noise.isfinite()).all():
-            raise ValueError(f"noise is {noise.tolist()}; wanted {len(mean)} finite factors of 0 or more, one a chain")
+            raise ValueError(
+                f"noise is {noise.tolist()}; wanted {len(mean)} factors of 0 or more, one a chain, all finite"
+            )
         return replace(self, noise=noise.to(mean))
 
     def sample(self, n: int, *, generator: torch.Generator) -> Draws:

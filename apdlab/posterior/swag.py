@@ -115,9 +115,7 @@ def fit(
     """
     begin = time.perf_counter()
     if not is_count(rank) or rank == 1 or not is_count(every):
-        raise ValueError(
-            f"rank is {rank}, every {every}; wanted whole numbers, a rank of 2 or more, every of 1 or more"
-        )
+        raise ValueError(f"rank is {rank}, every {every}; wanted a rank of 2, every of 1, or more, whole numbers")
     if is_count(steps) and steps // every < rank:
         raise ValueError(
             f"steps is {steps}, every {every}: {steps // every} states; wanted at least rank = {rank} of them: "
