@@ -110,7 +110,7 @@ def numbers(dice):
     above = {
         "step_size": (constant, partial(sgld, bowl)),
         "a, b": (lambda v: polynomial(v, 1.0, 0.6), lambda v: polynomial(1.0, v, 0.6)),
-        "noise": (gaussian_or_none, lambda v: WithNoise(nn.Linear(2, 1), 1, v)),
+        "noise": (gaussian, lambda v: WithNoise(nn.Linear(2, 1), 1, v)),
         "precision": (
             partial(gaussian_prior, network),
             lambda v: gaussian_prior(network, dict.fromkeys(network.shapes, v)),
@@ -163,10 +163,6 @@ def numbers(dice):
     yield from each(
         ("seed of batches", "seed"), lambda v: batches(toy, 2, seed=v), [-1, 0.5, -dice.randrange(2, 10**9)]
     )
-
-
-def gaussian_or_none(noise):
-    return gaussian(noise)
 
 
 # Data ---------------------------------------------------------------------------------------------------------------
