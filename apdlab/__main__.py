@@ -20,7 +20,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what :func:`main` prints."""
-        raise ValueError(message)
+        raise ValueError(f"{message}; wanted what {self.prog} --help shows")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,7 +84,7 @@ def plan(names: Sequence[str], profile: str, settings: Sequence[str], out: Path)
     chosen = list(dict.fromkeys(name.removesuffix(".ipynb") for name in names))
     chosen = list(known) if "all" in chosen else chosen
     if not known:
-        raise ValueError(f"{folder} holds no notebooks")
+        raise ValueError(f"{folder} holds no notebooks; wanted some: set APDLAB_NOTEBOOKS to their folder")
     given = parse(settings)
     jobs = []
     for name in chosen:
@@ -117,7 +117,8 @@ def parse(settings: Sequence[str]) -> dict[str, str]:
             raise ValueError(f"--set {setting}: {name} is set twice")
         if name in ("profile", "interactive"):
             raise ValueError(
-                f"--set {setting}: {name} is not set so; use --profile, and a headless run is never interactive"
+                f"--set {setting}: {name} is not set so; wanted another name: use --profile, and a headless run is "
+                "never interactive"
             )
         given[name] = value
     return given
@@ -131,8 +132,8 @@ def parameter_names(path: Path) -> list[str]:
     """
     for cell in read_notebook(path)["cells"]:
         if cell["cell_type"] == "code" and "parameters" in cell["metadata"].get("tags", []):
-            return declared("".join(cell["source"]))
-    raise ValueError(f"{path.name} has no cell with the tag 'parameters'")
+            return declared("".join(cell.get("source", "")))
+    raise ValueError(f"{path.name} has no cell with the tag 'parameters'; wanted one that declares them")
 
 
 def check_target(folder: Path) -> None:
@@ -142,13 +143,13 @@ def check_target(folder: Path) -> None:
             raise ValueError(f"{parent} is a file; wanted a folder for the results")
     ours = any((folder / name).exists() for name in (f"{folder.name}.ipynb", "numbers.json", "figures"))
     if folder.exists() and not ours and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not the result of an earlier run; move it away or choose another --out")
+        raise ValueError(f"{folder} is not the result of an earlier run; wanted another --out, or move it away")
 
 
 def reproduce(arguments: argparse.Namespace) -> int:
     """Check the request, run it, and print one line a notebook."""
     if not arguments.names:
-        raise ValueError("no notebook is named; name some, or all, or see --list")
+        raise ValueError("no notebook is named; wanted some, or all: see --list")
     if arguments.jobs < 1:
         raise ValueError(f"--jobs is {arguments.jobs}; wanted 1 or more")
     if arguments.timeout is not None and not 0 < arguments.timeout < math.inf:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from apdlab.draws import Draws
 from apdlab.networks import Network
+from apdlab.types import is_count, refuse_module
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Chains:
     log_posterior: Tensor
 
     def __post_init__(self) -> None:
+        refuse_module(self.network)
         lead, size = self.theta.shape[:2], self.network.size
         if self.theta.ndim != 3 or self.theta.shape[-1] != size or 0 in lead:
             raise ValueError(f"theta has shape {tuple(self.theta.shape)}; wanted [C, T, {size}], C and T 1 or more")
@@ -66,7 +68,7 @@ class Chains:
             ValueError: If a block would be empty.
         """
         kept = self.theta.shape[1]
-        cut = round(fraction * kept)
+        cut = round(fraction * kept) if 0 < fraction < 1 else 0
         if not 0 < cut < kept:
             raise ValueError(f"fraction is {fraction} of {kept} states; wanted one that leaves a state on each side")
         return self._between(slice(0, cut)), self._between(slice(cut, None))
@@ -81,7 +83,7 @@ class Chains:
             ValueError: If a part would be empty.
         """
         kept = self.theta.shape[1]
-        if not 2 <= every <= kept:
+        if not is_count(every, kept) or every == 1:
             raise ValueError(f"every is {every} of {kept} states; wanted 2 to {kept}, so that some stay and some go")
         out = torch.arange(kept, device=self.theta.device) % every == every // 2
         return self._between(~out), self._between(out)

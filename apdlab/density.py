@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from apdlab.networks import Network
-from apdlab.types import Batch, Likelihood
+from apdlab.types import Batch, Likelihood, is_count, refuse_module
 
 _LOG_2PI = math.log(2 * math.pi)
 
@@ -102,8 +102,10 @@ def gaussian(noise: float | None = None) -> Likelihood:
                 "gaussian(): y.to(x.dtype), or the likelihood categorical()"
             )
         mean, log_sd = moments(outputs)
-        if y.shape[1:] != mean.shape[1:]:  # [N] against [N, 1] would broadcast to [N, N]
-            raise ValueError(f"y has shape {tuple(y.shape)}; wanted {('...', *mean.shape[1:])}, one column an output")
+        # [N] against [N, 1] would broadcast to [N, N]
+        if y.shape[1:] != mean.shape[1:] or len(y) not in (1, len(mean)):
+            wanted = f"{('...', *mean.shape[1:])}, one column an output, for 1 or {len(mean)} chains"
+            raise ValueError(f"y has shape {tuple(y.shape)}; wanted {wanted}")
         return -(0.5 * ((y - mean) * (-log_sd).exp()).square() + log_sd + 0.5 * _LOG_2PI).sum(-1)
 
     def predictive(outputs: Tensor) -> Tensor:
@@ -132,6 +134,7 @@ def gaussian_prior(network: Network, precision: float | Mapping[str, float]) -> 
         >>> gaussian_prior(mlp(1, 1), precision=2.0)(torch.zeros(1, 2))
         tensor([-1.1447])
     """
+    refuse_module(network)
     each = precision if isinstance(precision, Mapping) else dict.fromkeys(network.shapes, precision)
     if each.keys() != network.shapes.keys():
         raise ValueError(f"precision names {sorted(each)}; wanted each of {sorted(network.shapes)} once")
@@ -186,8 +189,9 @@ class LogDensity:
     n: int
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise ValueError(f"n is {self.n}; wanted the number of examples in the whole set, 1 or more")
+        refuse_module(self.network)
+        if not is_count(self.n):
+            raise ValueError(f"n is {self.n}; wanted the number of examples in the whole set, e.g. len(data.y)")
 
     def __call__(self, theta: Tensor, batch: Batch) -> Tensor:
         """Return ``log p(theta) + n / B sum_b log p(y_b | x_b, theta)``, ``[C]``, for ``theta [C, D]``."""

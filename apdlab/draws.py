@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from apdlab.networks import Network
+from apdlab.types import is_count, refuse_module
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Draws:
     offset: Tensor | None = None
 
     def __post_init__(self) -> None:
+        refuse_module(self.network)
         if self.codes.ndim != 2 or len(self.codes) == 0:
             raise ValueError(f"codes has shape {tuple(self.codes.shape)}; wanted [S, k] with at least one draw")
         size, wide = self.network.size, self.codes.shape[-1]
@@ -94,13 +96,13 @@ class Draws:
         Raises:
             ValueError: If ``size`` is below 1.
         """
-        if size < 1:
-            raise ValueError(f"size is {size}; wanted 1 or more draws a chunk")
+        if not is_count(size):
+            raise ValueError(f"size is {size}; wanted 1 or more draws a chunk, a whole number")
         for start in range(0, len(self), size):
             yield self[start : start + size]
 
     def _check(self, n: int) -> None:
-        if not 1 <= n <= len(self):
+        if not is_count(n, len(self)):
             raise ValueError(
                 f"n is {n}; wanted 1 to {len(self)}, as many draws as there are: draw more, or ask for fewer"
             )

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
@@ -9,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from apdlab.types import Params
+from apdlab.types import Params, is_count
 
 _POINTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.SiLU, nn.GELU, nn.ELU, nn.Softplus, nn.LeakyReLU, nn.Identity)
 _STACKABLE = (nn.Flatten, nn.Linear, nn.Dropout, *_POINTWISE)  # in evaluation mode dropout is the identity
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_UNFIT = re.compile(r"shape|size|dim|dtype|channel|index out of range", re.IGNORECASE)  # how torch says it
 
 
 class Network:
@@ -30,8 +32,8 @@ class Network:
             ``network.ravel(dict(module.named_parameters()))``. Weights that layers share (tied) count once.
 
     Raises:
-        ValueError: If the module has buffers (BatchNorm), no parameters, parameters of several dtypes, parameters
-            that wait for a first input (lazy) or that are frozen.
+        ValueError: If it is no module, or has buffers (BatchNorm), no parameters, parameters of several dtypes, that
+            wait for a first input (lazy) or that are frozen.
 
     Example:
         >>> import torch
@@ -42,6 +44,8 @@ class Network:
     """
 
     def __init__(self, module: nn.Module) -> None:
+        if not isinstance(module, nn.Module):
+            raise ValueError(f"module is {str(module)[:80]!r}; wanted an nn.Module, e.g. nn.Linear(2, 3)")
         self.module = copy.deepcopy(module).eval()
         _refuse_unfit(self.module)
         leaves = dict(self.module.named_parameters())
@@ -78,10 +82,8 @@ class Network:
             ValueError: If the last axis is not ``D`` long.
         """
         if theta.shape[-1] != self.size:
-            raise ValueError(
-                f"theta has {theta.shape[-1]:,} weights; this network has {self.size:,}: "
-                "draws belong to the network that they were sampled with"
-            )
+            seen = f"theta has {theta.shape[-1]:,} weights; this network has {self.size:,}"
+            raise ValueError(f"{seen}; wanted as many: draws belong to the network that they were sampled with")
         parts = theta.split([shape.numel() for shape in self.shapes.values()], dim=-1)
         leaves = zip(self.shapes.items(), parts, strict=True)
         return {name: part.unflatten(-1, shape) if shape else part[..., 0] for (name, shape), part in leaves}
@@ -114,22 +116,27 @@ class Network:
             Outputs ``[N, K]``, or ``[S, N, K]``.
 
         Raises:
-            ValueError: If a stack gets an ``x`` whose leading axis is neither 1 nor ``S``, if ``x`` and the weights
-                differ in dtype or device, or if the module gives anything but one tensor ``[N, K]``.
+            ValueError: If ``x`` does not fit the module, the weights' dtype and device, or the stack (a leading axis
+                of 1 or ``S``), or if the module gives anything but one tensor ``[N, K]``.
         """
+        if not isinstance(params, dict):
+            raise ValueError(f"params is a {type(params).__name__}; wanted named weights: network.unravel(theta)")
         name, shape = next(iter(self.shapes.items()))
         leaf = params[name]
         if x.device != leaf.device or x.dtype != leaf.dtype:
             _refuse_mismatch(x, leaf)
-        if leaf.ndim == len(shape):
-            return self._single(params, x)
-        stack = len(leaf)
-        if len(x) not in (1, stack):
-            raise ValueError(
-                f"x has shape {tuple(x.shape)}; wanted [1, N, ...] (shared, e.g. x[None]) or [{stack}, N, ...], "
-                "one batch a network"
-            )
-        return self._stacked(params, x)
+        alone = leaf.ndim == len(shape)
+        if not alone and x.shape[:1] not in ((1,), leaf.shape[:1]):
+            wanted = f"[1, N, ...] (shared, e.g. x[None]) or [{len(leaf)}, N, ...], one batch a network"
+            raise ValueError(f"x has shape {tuple(x.shape)}; wanted {wanted}")
+        try:
+            return self._single(params, x) if alone else self._stacked(params, x)
+        except (RuntimeError, IndexError) as error:  # asking first would need to know what each layer takes
+            if isinstance(error, torch.OutOfMemoryError) or (x.is_floating_point() and not _UNFIT.search(str(error))):
+                raise
+            reason, first = " ".join(str(error).split())[:160], f"{name} {list(shape)} of {leaf.dtype}"
+            seen = f"x is {x.dtype} {list(x.shape)}, which the module cannot take ({reason})"
+            raise ValueError(f"{seen}; wanted inputs that fit its first weights, {first}") from error
 
 
 def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU, dtype: torch.dtype = torch.float32) -> Network:
@@ -150,10 +157,8 @@ def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU, dtype: torch.dtype =
         >>> mlp(784, 100, 10).size
         79510
     """
-    if len(sizes) < 2 or min(sizes) < 1:
-        raise ValueError(
-            f"sizes is {sizes}; wanted at least inputs and outputs, each 1 or more, e.g. mlp(784, 100, 10)"
-        )
+    if len(sizes) < 2 or not all(map(is_count, sizes)):
+        raise ValueError(f"sizes is {sizes}; wanted inputs and outputs at least, 1 or more, e.g. mlp(784, 100, 10)")
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs, dtype=dtype), activation()]
@@ -192,10 +197,9 @@ def _refuse_unfit(module: nn.Module) -> None:
     for name, part in module.named_modules():
         if buffers := [key for key, _ in part.named_buffers(recurse=False)]:
             where = f"{type(part).__name__} {name!r}" if name else type(part).__name__
-            raise ValueError(
-                f"module has buffers {buffers} in {where}; wanted a module whose only state is its parameters: "
-                "replace BatchNorm by GroupNorm or LayerNorm, and make constants plain attributes"
-            )
+            fix = "replace BatchNorm by GroupNorm or LayerNorm, and make constants plain attributes"
+            wanted = f"a module whose only state is its parameters: {fix}"
+            raise ValueError(f"module has buffers {buffers} in {where}; wanted {wanted}")
     if lazy := [name for name, leaf in module.named_parameters() if nn.parameter.is_lazy(leaf)]:
         raise ValueError(f"module has lazy parameters, {lazy[0]!r} first; wanted shapes: call module(x[:1]) once")
     if frozen := [name for name, leaf in module.named_parameters() if not leaf.requires_grad]:
@@ -293,8 +297,7 @@ def _looped(module: nn.Module) -> Callable[[Params, Tensor], Tensor]:
         stack = len(next(iter(params.values())))
         # Unbound once: the backward of indexing fills a whole stack of zeros for each network.
         each = zip(*(leaf.unbind() for leaf in params.values()), strict=True)
-        own = x.expand(stack, *x.shape[1:]).unbind()
-        stacked = zip(each, own, strict=True)
+        stacked = zip(each, x.expand(stack, *x.shape[1:]).unbind(), strict=True)
         return torch.stack([one(dict(zip(params, leaves, strict=True)), xs) for leaves, xs in stacked])
 
     return forward

@@ -115,7 +115,7 @@ class Run:
             ValueError: If a name is taken by the file itself, or a value has no plain form.
         """
         for name in {"figures", *STAMP} & set(values):
-            raise ValueError(f"{name!r} is written by numbers.json itself; choose another name for this entry")
+            raise ValueError(f"{name!r} is written by numbers.json itself; wanted another name for this entry")
         self._merge({name: plain(value, name) for name, value in values.items()})
 
     def _stamp(self) -> dict[str, Any]:
@@ -126,9 +126,13 @@ class Run:
     def _stored(self) -> dict[str, Any]:
         try:
             stored = json.loads((self.folder / "numbers.json").read_text("utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, ValueError):  # none yet, or damaged
             return {}
-        return stored if all(stored.get(key) == value for key, value in self._stamp().items()) else {}
+        return (
+            stored
+            if isinstance(stored, dict) and all(stored.get(key) == value for key, value in self._stamp().items())
+            else {}
+        )
 
     def _merge(self, entries: dict[str, Any]) -> None:
         content = {**self._stored(), **entries, **self._stamp()}

@@ -36,7 +36,9 @@ def notebooks_folder(folder: Path | None = None) -> Path:
         if any((place / "params").glob("*.yaml")):
             return place.resolve()
     where = asked or "the current folder or its notebooks/"
-    raise ValueError(f"no params/*.yaml in {where}; run beside the notebooks or set APDLAB_NOTEBOOKS to their folder")
+    raise ValueError(
+        f"no params/*.yaml in {where}; wanted the folder of the notebooks: run there or set APDLAB_NOTEBOOKS"
+    )
 
 
 def resolve(name: str, given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def require(name: str, declared: Iterable[str], wanted: Mapping[str, Any]) -> No
     """Refuse a notebook whose parameters cell lacks a name."""
     for word in wanted:
         if word not in declared:
-            raise ValueError(f"the parameters cell of {name} lacks {word!r}; add a line '{word} = None'")
+            raise ValueError(f"the parameters cell of {name} lacks {word!r}; wanted a line '{word} = None'")
 
 
 def coerce(name: str, value: Any, example: Any) -> Any:
@@ -87,7 +89,7 @@ def coerce(name: str, value: Any, example: Any) -> Any:
         return _read(value, example)
     except (TypeError, ValueError, KeyError, OverflowError, yaml.YAMLError):
         kind = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text", list: "a list"}
-        raise ValueError(f"{name} is {value!r}; wanted {kind[type(example)]} like {example!r}") from None
+        raise ValueError(f"{name} is {_short(value)}; wanted {kind[type(example)]} like {example!r}") from None
 
 
 def declared(source: str) -> list[str]:
@@ -104,7 +106,12 @@ def unknown(what: str, seen: Any, known: Iterable[str]) -> ValueError:
     """Make the error for a word that is not known, with the nearest one that is."""
     near = difflib.get_close_matches(str(seen), known := list(known), n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return ValueError(f"unknown {what} {seen!r}; {hint}known: {', '.join(known) or 'none'}")
+    return ValueError(f"unknown {what} {_short(seen)}; {hint}known: {', '.join(known) or 'none'}")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _profile(name: str, profile: str, folder: Path) -> dict[str, Any]:
@@ -114,13 +121,17 @@ def _profile(name: str, profile: str, folder: Path) -> dict[str, Any]:
     path = folder / "params" / f"{profile}.yaml"
     try:
         tables = yaml.safe_load(path.read_text("utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"params/{path.name} is not YAML: {' '.join(str(error).split())}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"params/{path.name} is not YAML ({reason}); wanted a table of values for each notebook"
+        ) from None
     if not isinstance(tables, dict) or not isinstance(tables.get(name), dict):
-        raise unknown(f"notebook in profile {profile}", name, [key for key in tables or ()])
+        raise unknown(f"notebook in profile {profile}", name, map(str, tables) if isinstance(tables, dict) else ())
     for word, value in tables[name].items():
-        if word in {*COMMON, *RESERVED} or word.startswith("_"):
-            raise ValueError(f"{word!r} of {name} in params/{path.name} has a meaning of its own; choose another name")
+        if word in {*COMMON, *RESERVED} or not str(word).isidentifier() or word.startswith("_"):
+            where = f"{word!r} of {name} in params/{path.name}"
+            raise ValueError(f"{where} is no name, or one with a meaning of its own; wanted another name")
         _check_example(f"{word} of {name} in params/{path.name}", value)
     return tables[name]
 
@@ -130,7 +141,7 @@ def _check_example(where: str, value: Any) -> None:
     items = value if isinstance(value, list) else [value]
     for item in items:
         if isinstance(item, str) and re.fullmatch(r"[-+.\d_]*\d[eE][-+]?\d+", item):
-            raise ValueError(f"{where} is {item!r}, which YAML reads as a text; write it with a dot, e.g. 1.0e-3")
+            raise ValueError(f"{where} is {item!r}, which YAML reads as a text; wanted a dot in it, e.g. 1.0e-3")
         if not isinstance(item, bool | int | float | str):
             raise ValueError(f"{where} is {item!r}; wanted a number, true, false, a text, or a list of these")
     if not items:
@@ -173,5 +184,6 @@ def _device(name: str) -> str:
         if device.type in present and (device.index or 0) < present[device.type]:
             return name
         if device.type in present:
-            raise ValueError(f"device is {name!r}; torch sees {present[device.type]} of that kind; use 'cpu' or 'auto'")
+            seen = f"device is {name!r}; torch sees {present[device.type]} of that kind"
+            raise ValueError(f"{seen}; wanted one of them: use 'cpu' or 'auto'")
     raise unknown("device", name, ["auto", *present])

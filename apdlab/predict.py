@@ -11,7 +11,8 @@ from apdlab.moments import Moments, merge, moments
 from apdlab.networks import Network
 from apdlab.types import Data
 
-_LOG_PROBS = categorical().predictive
+_CLASSES = categorical()
+_LOG_PROBS = _CLASSES.predictive
 MEMORY = 256 * 2**20
 _STATISTICS = 48  # bytes that moments() works in, for each log probability
 
@@ -93,8 +94,8 @@ def label_log_probs(draws: Draws, data: Data, *, memory: int = MEMORY) -> Tensor
         >>> label_log_probs(Draws(mlp(2, 3), torch.zeros(5, 9)), data).shape
         torch.Size([5, 4])
     """
-    chosen = data.y.expand(len(draws), -1).unsqueeze(-1)
-    return predict(draws, data.x, memory=memory).gather(-1, chosen).squeeze(-1)
+    outputs = predict(draws, data.x, memory=memory, predictive=lambda outputs: outputs)
+    return _CLASSES.log_prob(outputs, data.y[None])
 
 
 def _outputs(draws: Draws, x: Tensor, memory: int) -> Iterator[Iterator[Tensor]]:
@@ -119,7 +120,7 @@ def chunk_sizes(network: Network, itemsize: int, x: Tensor, memory: int) -> tupl
     Around 16 networks and 1,000 inputs at a time stay in a processor's cache; more memory only helps large networks.
     """
     weights, work = network.size * itemsize, _work(network, x[:1])
-    if weights + work > memory:
+    if not weights + work <= memory:
         need = (weights + work) / 2**20
         raise ValueError(f"memory is {memory} bytes; wanted at least {need:.1f} MiB, one network and one input")
     stack = max(1, min(16, memory // 3 // weights, memory // (weights + work)))

@@ -87,6 +87,10 @@ def rows(
         180
     """
     true = {entry[1:3]: m for entry, m in zip(entries, found, strict=True) if entry.method == reference}
+    if lone := [entry[:3] for entry in entries if entry[1:3] not in true]:
+        raise ValueError(
+            f"reference is {reference!r}, which {lone[0]} lacks; wanted an entry of it with that network and seed"
+        )
     return [
         {"method": entry.method, "network": entry.network, "seed": entry.seed}
         | scores(m, data.y)

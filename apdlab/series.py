@@ -17,8 +17,10 @@ def read_notebook(path: Path) -> dict[str, Any]:
         notebook = json.loads(path.read_text("utf-8"))
     except ValueError:
         notebook = {}
-    if not isinstance(notebook, dict) or "cells" not in notebook:
-        raise ValueError(f"{path.name} is not a notebook of format 4")
+    cells = notebook.get("cells") if isinstance(notebook, dict) else None
+    parts = {"cell_type", "metadata"}
+    if not isinstance(cells, list) or not all(isinstance(cell, dict) and parts <= cell.keys() for cell in cells):
+        raise ValueError(f"{path.name} is not a notebook of format 4; wanted one that Jupyter has written")
     return notebook
 
 

@@ -1,6 +1,7 @@
 """Streams of random numbers that depend on what they are for, not on what else runs."""
 
 import hashlib
+from numbers import Integral
 
 import torch
 
@@ -21,7 +22,7 @@ def stream(seed: int, purpose: str, chain: int = 0, device: torch.device | str =
         A fresh generator.
 
     Raises:
-        ValueError: If the seed is negative.
+        ValueError: If the seed is negative or not whole.
 
     Example:
         >>> import torch
@@ -29,8 +30,8 @@ def stream(seed: int, purpose: str, chain: int = 0, device: torch.device | str =
         >>> bool((torch.randn(3, generator=a) == torch.randn(3, generator=b)).all())
         True
     """
-    if seed < 0:
-        raise ValueError(f"seed is {seed}; wanted an integer of 0 or more")
+    if not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(f"seed is {seed!r}; wanted an integer of 0 or more")
     digest = hashlib.sha256(f"{seed}/{purpose}/{chain}".encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 

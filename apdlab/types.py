@@ -4,13 +4,31 @@ Axes are always in this order: chains ``C`` or draws ``S``, then examples ``N``,
 ``theta`` is a flat vector of weights ``[..., D]``; ``Params`` is the same vector as named views.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Params = dict[str, Tensor]
+
+
+def is_count(value: float, most: float = math.inf) -> bool:
+    """Say whether a number is a whole one from 1 to ``most``; 1e4 is none, as Python counts with integers only.
+
+    Example:
+        >>> is_count(3), is_count(3.0), is_count(0), is_count(7, most=6)
+        (True, False, False, False)
+    """
+    return isinstance(value, Integral) and 1 <= value <= most
+
+
+def refuse_module(network: Any) -> None:
+    """Refuse a bare module where a ``Network`` is wanted."""
+    if isinstance(network, nn.Module):
+        raise ValueError(f"network is a {type(network).__name__}; wanted the functional view of it: Network(module)")
 
 
 class Data(NamedTuple):

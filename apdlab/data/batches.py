@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from apdlab.streams import stream
-from apdlab.types import Batch, Data
+from apdlab.types import Batch, Data, is_count
 
 Batches = Callable[[int], Batch]
 
@@ -29,7 +29,8 @@ def batches(data: Data, size: int | None, *, seed: int, chains: int = 1) -> Batc
         with ``size=None`` the leading axis is 1.
 
     Raises:
-        ValueError: If ``size`` is below 1 or larger than the set, or ``chains`` is below 1.
+        ValueError: If ``x`` and ``y`` differ in length, ``size`` is below 1 or larger than the set, ``chains`` is below
+            1, or the seed is negative.
 
     Example:
         >>> import torch
@@ -37,11 +38,14 @@ def batches(data: Data, size: int | None, *, seed: int, chains: int = 1) -> Batc
         >>> draw(0).x.shape
         torch.Size([4, 2, 1])
     """
-    if chains < 1:
-        raise ValueError(f"chains is {chains}; wanted 1 or more")
+    if not is_count(chains):
+        raise ValueError(f"chains is {chains}; wanted a whole number of 1 or more")
     n = len(data.y)
-    if size is not None and not 1 <= size <= n:
+    if len(data.x) != n:
+        raise ValueError(f"y has {n:,} rows and x {len(data.x):,}; wanted one row of y for each of x")
+    if size is not None and not is_count(size, n):
         raise ValueError(f"size is {size}; wanted a minibatch of 1 to {n:,} examples, as many as the set has")
+    stream(seed, "batches")  # refuses a seed that is none
     return Minibatches(data, size, seed, chains)
 
 

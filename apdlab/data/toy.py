@@ -1,9 +1,11 @@
 """Small sets that need no file: points to draw decision maps and error bars for, and 8x8 digits."""
 
+import math
+
 import torch
 
 from apdlab.data.own import scale_pixels
-from apdlab.types import Data, Split
+from apdlab.types import Data, Split, is_count
 
 
 def two_clusters(generator: torch.Generator, n: int = 10, *, centre: float = 2.0, variance: float = 0.3) -> Data:
@@ -29,8 +31,8 @@ def two_clusters(generator: torch.Generator, n: int = 10, *, centre: float = 2.0
         torch.Size([20, 2])
     """
     _check_n(n)
-    if not variance > 0:
-        raise ValueError(f"variance is {variance}; wanted a number above 0")
+    if not 0 < variance < math.inf:
+        raise ValueError(f"variance is {variance}; wanted a finite number above 0")
     y = torch.arange(2, device=generator.device).repeat_interleave(n)
     side = (2 * y[:, None] - 1).to(torch.float32)
     return Data(centre * side + variance**0.5 * _normal(generator, 2 * n, 2), y)
@@ -126,10 +128,10 @@ def _normal(generator: torch.Generator, *shape: int) -> torch.Tensor:
 
 
 def _check_n(n: int) -> None:
-    if n < 1:
-        raise ValueError(f"n is {n}; wanted 1 point or more")
+    if not is_count(n):
+        raise ValueError(f"n is {n}; wanted 1 point or more, a whole number")
 
 
 def _check_noise(noise: float) -> None:
-    if not noise >= 0:
-        raise ValueError(f"noise is {noise}; wanted a standard deviation of 0 or more")
+    if not 0 <= noise < math.inf:
+        raise ValueError(f"noise is {noise}; wanted a finite standard deviation of 0 or more")

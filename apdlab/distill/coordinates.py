@@ -11,8 +11,10 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from apdlab.chains import Chains
 from apdlab.draws import Draws
 from apdlab.networks import Network
+from apdlab.types import is_count
 
 
 class Coordinates(NamedTuple):
@@ -66,6 +68,7 @@ def raw(theta: Tensor, network: Network) -> Coordinates:
         >>> torch.equal(raw(theta, mlp(2, 3)).encode(theta), theta)
         True
     """
+    _refuse_weights(theta, network)
     nothing = theta.new_zeros(len(theta), 1)
     return Coordinates(nothing, None, nothing + 1, theta.new_zeros(len(theta), len(network.shapes)))
 
@@ -90,6 +93,7 @@ def standardised(theta: Tensor, network: Network) -> Coordinates:
         >>> bool(y.mean(1).abs().max() < 1e-5), bool((y.std(1) - 1).abs().max() < 1e-5)
         (True, True)
     """
+    _refuse_weights(theta, network)
     if theta.shape[1] < 2:
         raise ValueError(f"theta has {theta.shape[1]} draw a chain; wanted 2 or more, to have a spread")
     sd = theta.std(1)
@@ -119,8 +123,9 @@ def pca(theta: Tensor, network: Network, k: int, whitening: float = 0.5) -> Coor
         >>> pca(theta, mlp(2, 3), k=4).encode(theta).shape
         torch.Size([2, 50, 4])
     """
+    _refuse_weights(theta, network)
     draws, size = theta.shape[1:]
-    if not 1 <= k <= min(draws - 1, size):
+    if not is_count(k, min(draws - 1, size)):
         raise ValueError(f"k is {k}; wanted 1 to {min(draws - 1, size)}: {draws} draws span no more directions")
     if not 0 <= whitening <= 1:
         raise ValueError(f"whitening is {whitening}; wanted 0 (none) to 1 (full)")
@@ -130,10 +135,31 @@ def pca(theta: Tensor, network: Network, k: int, whitening: float = 0.5) -> Coor
     codes = centred @ basis.mT
     sd = codes.std(1)
     if not (sd > 1e-6 * sd[:, :1]).all() or not sd[:, 0].all():
-        raise ValueError(f"k is {k}; the draws of a chain spread in fewer directions: take a smaller k, or thin less")
+        raise ValueError(
+            f"k is {k}; wanted no more directions than the draws of each chain spread in: take a smaller k"
+        )
     left_out = (centred - codes @ basis).square().mean(1)
     residual = torch.stack([part.flatten(1).mean(-1).sqrt() for part in network.unravel(left_out).values()], -1)
     return Coordinates(mean, basis, sd**whitening * sd[:, :1] ** (1 - whitening), residual)
+
+
+def refuse_unlike(train: Chains, held_out: Chains, coordinates: Coordinates) -> None:
+    """Refuse chains to hold out, or coordinates, that are not of the chains to learn from."""
+    chains, size = len(train), train.network.size
+    if (len(held_out), held_out.network.size) != (chains, size):
+        seen = f"held_out has {len(held_out)} chains of {held_out.network.size:,} weights"
+        raise ValueError(f"{seen}; wanted {chains} of {size:,}, as train has: train, held_out = chains.split(0.8)")
+    if len(coordinates.mean) != chains or coordinates.mean.shape[1] not in (1, size):
+        seen = f"coordinates have a mean of shape {tuple(coordinates.mean.shape)}"
+        raise ValueError(f"{seen}; wanted {(chains, size)}, of train: pca(train.theta, train.network, k)")
+
+
+def _refuse_weights(theta: Tensor, network: Network) -> None:
+    if theta.ndim != 3 or theta.shape[-1] != network.size or theta.numel() == 0:
+        wanted = f"[G, T, {network.size}], G chains of T draws, e.g. chains.theta"
+        raise ValueError(f"theta has shape {tuple(theta.shape)}; wanted {wanted}")
+    if not theta.sum().isfinite():
+        raise ValueError("theta holds NaN or infinity; wanted finite weights; drop the chains that diverged")
 
 
 def _leading_directions(centred: Tensor, k: int) -> Tensor:
@@ -208,8 +234,10 @@ class Distilled:
             ValueError: If the shape is another, or one is negative.
         """
         mean = self.coordinates.mean
-        if noise.shape != mean.shape[:1] or not (noise >= 0).all():
-            raise ValueError(f"noise is {noise.tolist()}; wanted {len(mean)} factors of 0 or more, one a chain")
+        if noise.shape != mean.shape[:1] or not ((noise >= 0) & noise.isfinite()).all():
+            raise ValueError(
+                f"noise is {noise.tolist()}; wanted {len(mean)} factors of 0 or more, one a chain, all finite"
+            )
         return replace(self, noise=noise.to(mean))
 
     def sample(self, n: int, *, generator: torch.Generator) -> Draws:
@@ -218,8 +246,8 @@ class Distilled:
         Raises:
             ValueError: If ``n`` is below 1.
         """
-        if n < 1:
-            raise ValueError(f"n is {n}; wanted 1 draw or more")
+        if not is_count(n):
+            raise ValueError(f"n is {n}; wanted 1 draw or more, a whole number")
         mean, basis, scale, residual = self.coordinates
         y = self.codes.sample(-(-n // len(mean)), generator)
         spread = residual * (0 if self.noise is None else self.noise[:, None])

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from apdlab.chains import Chains
 from apdlab.distill import judge
-from apdlab.distill.coordinates import Coordinates, Distilled
+from apdlab.distill.coordinates import Coordinates, Distilled, refuse_unlike
 from apdlab.distill.critic import scores_and_slopes
 from apdlab.distill.generator import Generator, Latent, as_trained, curve, matched, normal
 from apdlab.networks import Network, mlp
 from apdlab.streams import stream
-from apdlab.types import Cost
+from apdlab.types import Cost, is_count
 
 
 def he(network: Network, rng: torch.Generator) -> Tensor:
@@ -122,11 +122,12 @@ def fit(
         The posterior, its cost (no gradient of the network is evaluated), and the trace of the training.
 
     Raises:
-        ValueError: If there is no checkpoint, or there are more than steps.
+        ValueError: If the chains, coordinates and inputs do not fit, or a number of the recipe is out of its range.
     """
-    if not 1 <= recipe.checkpoints <= steps:
-        raise ValueError(f"steps is {steps}, checkpoints {recipe.checkpoints}; wanted 1 <= checkpoints <= steps")
+    refuse_unlike(train, held_out, coordinates)
+    _refuse_recipe(recipe, steps)
     start, device = time.perf_counter(), train.theta.device
+    floor = judge.between(*(judge.of_chains(block, x, n=100) for block in (train, held_out)))
     pair = _Pair(coordinates.encode(train.theta), recipe, steps, stream(seed, "gan", device=device))
     critic_cost, kept, noise, distance = [], [], [], []
     checkpoints = {steps * (i + 1) // recipe.checkpoints for i in range(recipe.checkpoints)}
@@ -140,9 +141,25 @@ def fit(
     best, chain = torch.stack(distance).argmin(0), torch.arange(len(train))
     codes = replace(kept[-1], theta=torch.stack([checkpoint.theta for checkpoint in kept])[best, chain])
     posterior = Distilled(train.network, coordinates, codes).with_noise(torch.stack(noise)[best, chain])
-    floor = judge.between(*(judge.of_chains(block, x, n=100) for block in (train, held_out)))
     trace = Trace(torch.stack(critic_cost).cpu(), torch.stack(distance), floor)
     return posterior, Cost(0, time.perf_counter() - start), trace
+
+
+def _refuse_recipe(recipe: Recipe, steps: int) -> None:
+    if not is_count(steps) or not is_count(recipe.checkpoints, steps):
+        wanted = "1 <= checkpoints <= steps, whole numbers"
+        raise ValueError(f"steps is {steps}, checkpoints {recipe.checkpoints}; wanted {wanted}")
+    if not recipe.hidden or not all(map(is_count, (*recipe.hidden, recipe.batch, recipe.critic_steps))):
+        seen = f"hidden is {recipe.hidden}, batch {recipe.batch}, critic_steps {recipe.critic_steps}"
+        raise ValueError(f"{seen}; wanted whole numbers of 1 or more, and a hidden layer, e.g. those of STEADY")
+    if not 0 < recipe.learning_rate < math.inf:
+        raise ValueError(f"learning_rate is {recipe.learning_rate}; wanted a finite number above 0, e.g. 1e-3")
+    for name in ("last_rate", "penalty", "smoothing"):
+        if not 0 <= getattr(recipe, name) < math.inf:
+            raise ValueError(f"{name} is {getattr(recipe, name)}; wanted a finite number of 0 or more")
+    if not all(0 <= beta < 1 for beta in recipe.betas) or not 0 <= recipe.average <= 1:
+        seen = f"betas is {recipe.betas}, average {recipe.average}"
+        raise ValueError(f"{seen}; wanted numbers of 0 or more, betas below 1 and average up to 1")
 
 
 class _Pair:

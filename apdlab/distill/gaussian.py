@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from apdlab.chains import Chains
-from apdlab.distill.coordinates import Coordinates, Distilled
+from apdlab.distill.coordinates import Coordinates, Distilled, refuse_unlike
 from apdlab.distill.judge import match_noise
 from apdlab.types import Cost
 
@@ -57,6 +57,7 @@ def fit(train: Chains, held_out: Chains, coordinates: Coordinates, x: Tensor, *,
         >>> len(posterior.sample(100, generator=torch.Generator().manual_seed(0)))
         100
     """
+    refuse_unlike(train, held_out, coordinates)
     start = time.perf_counter()
     codes = Normal(coordinates.encode(train.theta).std(1))
     posterior = match_noise(Distilled(train.network, coordinates, codes), held_out, x, seed=seed)

@@ -8,9 +8,9 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from apdlab.chains import Chains
-from apdlab.distill.coordinates import Coordinates, Distilled
+from apdlab.distill.coordinates import Coordinates, Distilled, refuse_unlike
 from apdlab.distill.judge import match_noise
-from apdlab.types import Cost
+from apdlab.types import Cost, is_count
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,9 @@ def fit(
         >>> len(posterior.sample(100, generator=torch.Generator().manual_seed(0)))
         100
     """
+    refuse_unlike(train, held_out, coordinates)
     start, draws = time.perf_counter(), train.theta.shape[1]
-    if not 1 <= components <= draws:
+    if not is_count(components, draws):
         raise ValueError(f"components is {components}; wanted 1 to {draws}, as many as each chain has draws")
     model = GaussianMixture(components, covariance_type="spherical", random_state=seed)
     codes = coordinates.encode(train.theta)

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from apdlab.types import is_count
+
 ENTRIES = 2**22  # of a chunk in float64: 32 MB, and a few times that to work in
 
 
@@ -110,8 +112,8 @@ def sliced_wasserstein(a: Tensor, b: Tensor, *, directions: int = 200, generator
         1.0
     """
     a, b = _coordinates(a=a, b=b)
-    if directions < 1:
-        raise ValueError(f"directions is {directions}; wanted 1 or more, e.g. 200")
+    if not is_count(directions):
+        raise ValueError(f"directions is {directions}; wanted 1 or more, a whole number, e.g. 200")
     u = torch.randn(a.shape[1], directions, generator=generator, device=generator.device, dtype=a.dtype).to(a.device)
     u = u / u.norm(dim=0)
     return _wasserstein(a @ u, b @ u).mean().item()
@@ -155,10 +157,10 @@ def two_sample_accuracy(
 
     a, b = _coordinates(a=a, b=b)
     n = min(len(a), len(b))
-    if not 2 <= folds <= n:
+    if not is_count(folds, n) or folds == 1:
         raise ValueError(f"folds is {folds}; wanted 2 to {n}, the draws of the smaller set; pass more draws")
     most = 2 * (n - -(-n // folds))
-    if neighbours % 2 == 0 or not 1 <= neighbours <= most:
+    if not is_count(neighbours, most) or neighbours % 2 == 0:
         raise ValueError(f"neighbours is {neighbours}; wanted an odd number from 1 to {most}, what a fold learns from")
     x = torch.cat([_shuffled(part, generator)[:n] for part in (a, b)])
     y = torch.arange(2).repeat_interleave(n).numpy()

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from apdlab.moments import probabilities
+from apdlab.types import is_count
 
 
 class Reliability(NamedTuple):
@@ -130,8 +131,8 @@ def reliability(log_probs: Tensor, y: Tensor, bins: int = 15) -> Reliability:
         >>> reliability(torch.tensor([[0.9, 0.1], [0.6, 0.4]]).log(), torch.tensor([0, 1]), bins=2).count
         tensor([0, 2])
     """
-    if bins < 1:
-        raise ValueError(f"bins is {bins}; wanted 1 or more, e.g. 15")
+    if not is_count(bins):
+        raise ValueError(f"bins is {bins}; wanted 1 or more, a whole number, e.g. 15")
     confidence, label = _check(log_probs, y).max(-1)
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64, device=confidence.device)[1:-1]
     index = torch.bucketize(confidence, edges)

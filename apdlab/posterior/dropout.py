@@ -26,7 +26,7 @@ from apdlab.draws import Draws
 from apdlab.networks import Network
 from apdlab.posterior.sgd import alone, descend
 from apdlab.streams import stream
-from apdlab.types import Batch, Cost
+from apdlab.types import Batch, Cost, is_count
 
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _WANTED = (
@@ -66,8 +66,8 @@ class Dropout:
         Raises:
             ValueError: If ``n`` is below 1.
         """
-        if n < 1:
-            raise ValueError(f"n is {n}; wanted 1 draw or more")
+        if not is_count(n):
+            raise ValueError(f"n is {n}; wanted 1 draw or more, a whole number")
         theta = self.theta.detach().repeat(n, 1)
         leaves = self.network.unravel(theta)
         for name, rate in _rates(self.network).items():

@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 from apdlab.density import LogDensity, value_and_grad
 from apdlab.draws import Draws
 from apdlab.samplers.run import Diverged
-from apdlab.types import Batch, Cost
+from apdlab.types import Batch, Cost, is_count
 
 
 def fit(
@@ -82,6 +82,8 @@ def descend(
     """Descend ``-log posterior / n`` and yield the weights ``[C, D]`` after each step, valid until the next one."""
     if start.ndim != 2:
         raise ValueError(f"start has shape {tuple(start.shape)}; wanted [C, D], one row a member, e.g. theta[None]")
+    if not start.is_floating_point():
+        raise ValueError(f"start has dtype {start.dtype}; wanted weights: start.float(), or network.init(generator)")
     _refuse_settings(steps, learning_rate, momentum)
     theta = start.detach().clone()
     optimiser = SGD([theta], learning_rate, momentum=momentum, nesterov=momentum > 0)
@@ -96,8 +98,8 @@ def descend(
 
 
 def _refuse_settings(steps: int, learning_rate: float, momentum: float) -> None:
-    if steps < 1:
-        raise ValueError(f"steps is {steps}; wanted 1 or more")
+    if not is_count(steps):
+        raise ValueError(f"steps is {steps}; wanted a whole number of 1 or more")
     if not 0 < learning_rate < math.inf:
         raise ValueError(f"learning_rate is {learning_rate}; wanted a finite number above 0, e.g. 0.1")
     if not 0 <= momentum < 1:

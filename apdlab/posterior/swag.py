@@ -21,7 +21,7 @@ from apdlab.density import LogDensity
 from apdlab.draws import Draws
 from apdlab.networks import Network
 from apdlab.posterior.sgd import alone, descend
-from apdlab.types import Batch, Cost
+from apdlab.types import Batch, Cost, is_count
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Swag:
         Raises:
             ValueError: If ``n`` is below 1.
         """
-        if n < 1:
-            raise ValueError(f"n is {n}; wanted 1 draw or more")
+        if not is_count(n):
+            raise ValueError(f"n is {n}; wanted 1 draw or more, a whole number")
         k, size = self.deviations.shape
         own, shared = (self.mean.new_empty(n, width).normal_(generator=generator) for width in (size, k))
         theta = own.mul_((self.variance / 2).sqrt()).add_(self.mean)
@@ -114,9 +114,9 @@ def fit(
         (torch.Size([10, 4]), 7)
     """
     begin = time.perf_counter()
-    if rank < 2 or every < 1:
-        raise ValueError(f"rank is {rank}, every {every}; wanted a rank of 2 or more, and every of 1 or more")
-    if steps // every < rank:
+    if not is_count(rank) or rank == 1 or not is_count(every):
+        raise ValueError(f"rank is {rank}, every {every}; wanted a rank of 2, every of 1, or more, whole numbers")
+    if is_count(steps) and steps // every < rank:
         raise ValueError(
             f"steps is {steps}, every {every}: {steps // every} states; wanted at least rank = {rank} of them: "
             f"take {rank * every} steps or more"

@@ -14,7 +14,7 @@ from apdlab.store.packing import pack, unpack
 __all__ = ["KINDS", "Store", "describe", "fingerprint", "load", "pack", "save", "unpack"]
 
 
-def save(posterior: Posterior, path: Path) -> None:
+def save(posterior: Posterior, path: str | Path) -> None:
     """Write a posterior as one safetensors file, without its network.
 
     Args:
@@ -33,11 +33,11 @@ def save(posterior: Posterior, path: Path) -> None:
         >>> len(load(path, mlp(2, 3)))
         10
     """
-    write_whole(path, pack(posterior))
+    write_whole(Path(path), pack(posterior))
 
 
 def load(
-    path: Path, network: Network, *, kinds: tuple[type, ...] = KINDS, device: torch.device | str = "cpu"
+    path: str | Path, network: Network, *, kinds: tuple[type, ...] = KINDS, device: torch.device | str = "cpu"
 ) -> Posterior:
     """Open a posterior that ``save`` wrote; on the CPU it is memory-mapped.
 
@@ -51,4 +51,4 @@ def load(
         ValueError: In one line that names the file, if it is missing, damaged, of another program or version, or
             belongs to another network.
     """
-    return unpack(path, network, kinds, device)
+    return unpack(Path(path), network, kinds, device)

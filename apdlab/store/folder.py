@@ -48,10 +48,11 @@ class Store:
         ValueError: If ``root`` is a file.
     """
 
-    root: Path
+    root: str | Path
     kinds: tuple[type, ...] = field(default=KINDS, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))  # a text would do until the first result
         for place in (self.root, *self.root.parents):
             if place.exists() and not place.is_dir():
                 raise ValueError(

@@ -72,7 +72,10 @@ def unpack(path: Path, network: Network | None, kinds: Sequence[type], device: t
     try:
         return _decode(tree, {name: part.to(device) for name, part in tensors.items()}, network, known)
     except (ValueError, TypeError, KeyError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else error
+        reason = error
+        if not isinstance(error, ValueError):
+            seen = f"lacks {error}" if isinstance(error, KeyError) else f"does not fit ({error})"
+            reason = f"{seen}; wanted a file that apdlab wrote"
         raise (Unlisted if isinstance(error, Unlisted) else ValueError)(f"{path}: {reason}") from error
 
 
@@ -132,7 +135,7 @@ def _open(path: Path) -> tuple[Any, dict[str, Tensor]]:
             _refuse_format(path, metadata.get("format", ""))
             return json.loads(metadata["tree"]), {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        reason = " ".join(str(error).split())
+        reason = _short(" ".join(str(error).split()))
         raise ValueError(
             f"{path} is cut short, damaged or no safetensors file ({reason}); wanted one that apdlab wrote"
         ) from error
@@ -162,11 +165,11 @@ def _decode(tree: Any, tensors: Mapping[str, Tensor], network: Network | None, k
         return _same_network(tree, network)
     if "kind" in tree:
         if tree["kind"] not in known:
-            wanted = ", ".join(sorted(known)) or "none"
+            wanted = _short(", ".join(sorted(known)) or "none")
             raise Unlisted(f"it holds a {tree['kind']}; wanted classes listed in kinds, which are {wanted}")
         return known[tree["kind"]](**{name: again(part) for name, part in tree["fields"].items()})
-    ((kind, parts),) = tree.items()
-    return makers[kind](parts)
+    kind = next(iter(tree), None)
+    return makers[kind](tree[kind])
 
 
 def _same_network(stored: Mapping[str, Any], network: Network | None) -> Network:
@@ -191,6 +194,10 @@ def _same_network(stored: Mapping[str, Any], network: Network | None) -> Network
 def _shapes(network: Network) -> dict[str, str]:
     dtype = str(network.dtype).removeprefix("torch.")
     return {name: f"{dtype} {list(shape)}" for name, shape in network.shapes.items()}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _name(kind: type) -> str:
