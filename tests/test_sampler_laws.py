@@ -14,6 +14,7 @@ from apdlab.data import batches
 from apdlab.density import LogDensity, categorical, gaussian_prior
 from apdlab.networks import mlp
 from apdlab.samplers import (
+    Diverged,
     Run,
     from_wenzel,
     hmc,
