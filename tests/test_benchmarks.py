@@ -11,7 +11,8 @@ import pytest
 import torch
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
-SCRIPTS = sorted(path.name for path in FOLDER.glob("*.py") if path.name != "timing.py")
+OTHERS = {"timing.py", "ladder.py", "mutants.py", "sampler_bias.py"}  # what times share; what compares no times
+SCRIPTS = sorted({path.name for path in FOLDER.glob("*.py")} - OTHERS)
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,26 @@ def test_a_benchmark_prints_a_name_and_four_numbers_a_line(script):
     for _, *numbers in rows:
         ratio, ours, rival, spread = map(float, numbers)
         assert 0 < ratio < math.inf and 0 < ours < math.inf and 0 < rival < math.inf and spread == 0
+
+
+def lines_of(script, *arguments):
+    command = [sys.executable, "-W", "error", str(FOLDER / script), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return [line.split("\t") for line in done.stdout.splitlines() if not line.startswith("#")]
+
+
+def test_the_bias_of_samplers_is_printed_beside_its_prediction():
+    rows = lines_of("sampler_bias.py", "--toy")
+    names = {name for name, *_ in rows}
+    assert names >= {"sgld", "psgld", "sghmc", "symplectic_euler", "sgnht", "hmc"}
+    for _, _, *numbers in rows:
+        predicted, measured, error = map(float, numbers)
+        assert 0 < predicted < math.inf and 0 < measured < math.inf and 0 < error < 1
+
+
+def test_the_ladder_is_climbed_with_as_many_seeds_as_asked():
+    assert {row[1] for row in lines_of("ladder.py", "--seeds", "2", "--only", "hmc")} == {"2"}
 
 
 BAD = {

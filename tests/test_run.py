@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from apdlab.networks import mlp
-from apdlab.samplers import Diverged, Position, Run, keep, progress, sgld
+from apdlab.samplers import Diverged, Position, Run, keep, keep_at, progress, sgld
 from apdlab.types import Info, Sampler
 
 NETWORK = mlp(1, 1)  # 2 weights
@@ -71,6 +71,14 @@ def test_kept_are_the_states_after_the_burn_in_and_every_thinth_step(steps, burn
     for c in range(2):
         assert torch.equal(chains.theta[c], (1000 * c + wanted)[:, None].expand(-1, 2))
         assert torch.equal(chains.log_posterior[c], -2 * (1000 * c + wanted - 1))
+
+
+@pytest.mark.parametrize("numbers", [[7], [1, 2, 20], range(3, 20, 4)], ids=str)
+def test_kept_at_are_the_states_after_these_steps(numbers):
+    chains, all_states = keep_at(counted(20), NETWORK, numbers), keep(counted(20), NETWORK)
+    places = [number - 1 for number in numbers]
+    assert chains.steps.tolist() == list(numbers) and torch.equal(chains.theta, all_states.theta[:, places])
+    assert torch.equal(chains.log_posterior, all_states.log_posterior[:, places])
 
 
 def test_steps_are_numbered_and_see_the_batch_of_their_place():
@@ -192,6 +200,11 @@ REFUSED = {
     "thin of 0": ("thin 0 of 10 steps", lambda: keep(counted(10), NETWORK, thin=0)),
     "thin below 0": ("thin -2", lambda: keep(counted(10), NETWORK, thin=-2)),
     "thin past the end": ("burn_in is 5, thin 6 of 10", lambda: keep(counted(10), NETWORK, burn_in=5, thin=6)),
+    "no numbers": ("numbers has 0 entries; wanted some of 1 to 10", lambda: keep_at(counted(10), NETWORK, [])),
+    "numbers past the end": ("numbers has 2 entries", lambda: keep_at(counted(10), NETWORK, [3, 11])),
+    "numbers out of order": ("in ascending order", lambda: keep_at(counted(10), NETWORK, [4, 3])),
+    "a number twice": ("in ascending order", lambda: keep_at(counted(10), NETWORK, [3, 3])),
+    "number 0": ("wanted some of 1", lambda: keep_at(counted(10), NETWORK, [0, 3])),
     "theta without chains": ("theta has shape (2,)", lambda: keep(
         Run(sgld(bowl, 0.1), torch.zeros(2), lambda t: None, seed=0, steps=1), NETWORK)),
     "seed below 0": ("seed is -1", lambda: keep(gaussian_run(seed=-1), NETWORK)),
