@@ -1,7 +1,7 @@
 """Markov chains of weights: ordered, correlated, what diagnostics read before anyone calls them draws."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ class Chains:
         theta: Weights ``[C, T, D]``.
         steps: After which step each state was kept, ``[T]``.
         log_posterior: The sampler's (minibatch) log posterior just before those steps, ``[C, T]``.
+        measures: What else the sampler saw then, e.g. its temperatures, each ``[C, T]``, under its name in ``Info``.
 
     Raises:
         ValueError: If the shapes do not fit together or to the network.
@@ -37,6 +38,7 @@ class Chains:
     theta: Tensor
     steps: Tensor
     log_posterior: Tensor
+    measures: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         refuse_module(self.network)
@@ -45,8 +47,9 @@ class Chains:
             raise ValueError(f"theta has shape {tuple(self.theta.shape)}; wanted [C, T, {size}], C and T 1 or more")
         if self.steps.shape != lead[1:]:
             raise ValueError(f"steps has shape {tuple(self.steps.shape)}; wanted {tuple(lead[1:])}, one number a state")
-        if self.log_posterior.shape != lead:
-            raise ValueError(f"log_posterior has shape {tuple(self.log_posterior.shape)}; wanted {tuple(lead)}")
+        for name, values in {"log_posterior": self.log_posterior, **self.measures}.items():
+            if values.shape != lead:
+                raise ValueError(f"{name} has shape {tuple(values.shape)}; wanted {tuple(lead)}")
 
     def __len__(self) -> int:
         return len(self.theta)
@@ -57,7 +60,8 @@ class Chains:
 
     def __getitem__(self, chains: slice | list[int]) -> "Chains":
         """Select whole chains."""
-        return replace(self, theta=self.theta[chains], log_posterior=self.log_posterior[chains])
+        measures = {name: values[chains] for name, values in self.measures.items()}
+        return replace(self, theta=self.theta[chains], log_posterior=self.log_posterior[chains], measures=measures)
 
     def split(self, fraction: float) -> tuple["Chains", "Chains"]:
         """Cut every chain in an early and a late block, the early one with this fraction of the kept states.
@@ -99,7 +103,8 @@ class Chains:
 
     def _between(self, times: slice | Tensor) -> "Chains":
         steps = self.steps[times.to(self.steps.device) if isinstance(times, Tensor) else times]
-        return Chains(self.network, self.theta[:, times], steps, self.log_posterior[:, times])
+        measures = {name: values[:, times] for name, values in self.measures.items()}
+        return Chains(self.network, self.theta[:, times], steps, self.log_posterior[:, times], measures)
 
 
 def unchained(draws: Draws) -> Chains:

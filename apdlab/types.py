@@ -97,6 +97,12 @@ class Info(NamedTuple):
     kinetic: Tensor | None = None
     acceptance: Tensor | None = None
 
+    def measured(self) -> dict[str, Tensor]:
+        """Name what this sampler measures of each chain besides the log posterior, each ``[C]``."""
+        named = self._asdict()
+        found = {name: named[name] for name in ("configurational", "kinetic", "acceptance")}
+        return {name: value for name, value in found.items() if value is not None}
+
 
 class Sampler(NamedTuple):
     """A Markov kernel over stacked weights.

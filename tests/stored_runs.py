@@ -84,6 +84,7 @@ def quartic(theta, batch):
 
 def equal(one, other):
     pairs = ((one.theta, other.theta), (one.steps, other.steps), (one.log_posterior, other.log_posterior))
+    pairs += tuple((values, other.measures[name]) for name, values in one.measures.items())
     return all(a.dtype == b.dtype and torch.equal(a, b) for a, b in pairs)
 
 

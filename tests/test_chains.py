@@ -13,13 +13,19 @@ NETWORK = mlp(1, 1)  # 2 weights
 def numbered(chains, kept):
     """Chains whose state number t of chain c has the weights (c, t), kept after step 10 (t + 1)."""
     grid = torch.stack(torch.meshgrid(torch.arange(chains), torch.arange(kept), indexing="ij"), dim=-1)
-    return Chains(NETWORK, grid.double(), 10 * torch.arange(1, kept + 1), (grid[..., 0] * 1000 + grid[..., 1]).double())
+    values = (grid[..., 0] * 1000 + grid[..., 1]).double()
+    return Chains(NETWORK, grid.double(), 10 * torch.arange(1, kept + 1), values, {"kinetic": -values})
 
 
 def same(one, other):
     return one.network is other.network and all(
         torch.equal(getattr(one, part), getattr(other, part)) for part in ("theta", "steps", "log_posterior")
     )
+
+
+def goes_along(chains):
+    """Whether the measures were selected with the log posterior."""
+    return torch.equal(chains.measures["kinetic"], -chains.log_posterior)
 
 
 @pytest.mark.parametrize(("kept", "fraction", "cut"), [(4, 0.75, 3), (2, 0.5, 1), (10, 0.11, 1), (100, 0.333, 33)])
@@ -33,7 +39,7 @@ def test_a_split_cuts_every_chain_in_two_contiguous_blocks(kept, fraction, cut):
         torch.cat([early.steps, late.steps]),
         torch.cat([early.log_posterior, late.log_posterior], 1),
     )
-    assert same(joined, chains)
+    assert same(joined, chains) and goes_along(early) and goes_along(late)
 
 
 @pytest.mark.parametrize("index", [slice(1, 3), slice(None, None, 2), [2, 0], [1]], ids=str)
@@ -41,7 +47,7 @@ def test_selected_chains_are_whole_chains(index):
     chains = numbered(4, 5)
     chosen = chains[index]
     rows = list(range(4))[index] if isinstance(index, slice) else index
-    assert len(chosen) == len(rows) and torch.equal(chosen.steps, chains.steps)
+    assert len(chosen) == len(rows) and torch.equal(chosen.steps, chains.steps) and goes_along(chosen)
     for ours, c in enumerate(rows):
         assert torch.equal(chosen.theta[ours], chains.theta[c])
         assert torch.equal(chosen.log_posterior[ours], chains.log_posterior[c])
@@ -83,7 +89,7 @@ def test_states_held_out_are_evenly_spaced_and_no_longer_among_the_others(kept, 
         assert (10 * part.theta[..., 1] + 10 == part.steps).all() and (
             part.theta[..., 0] == torch.arange(3.0)[:, None]
         ).all()
-        assert part.log_posterior.shape == part.theta.shape[:2]
+        assert part.log_posterior.shape == part.theta.shape[:2] and goes_along(part)
 
 
 def test_draws_unchained_are_one_chain():
@@ -93,8 +99,9 @@ def test_draws_unchained_are_one_chain():
     assert torch.equal(chain.thin().theta, draws.theta) and chain.log_posterior.isnan().all()
 
 
-def shaped(theta=(3, 4, 2), steps=(4,), log_posterior=(3, 4)):
-    return Chains(NETWORK, torch.zeros(theta), torch.zeros(steps), torch.zeros(log_posterior))
+def shaped(theta=(3, 4, 2), steps=(4,), log_posterior=(3, 4), kinetic=None):
+    measures = {} if kinetic is None else {"kinetic": torch.zeros(kinetic)}
+    return Chains(NETWORK, torch.zeros(theta), torch.zeros(steps), torch.zeros(log_posterior), measures)
 
 
 REFUSED = {
@@ -105,6 +112,7 @@ REFUSED = {
     "steps of another length": ("steps has shape (5,); wanted (4,)", lambda: shaped(steps=(5,))),
     "steps a chain": ("steps has shape (3, 4)", lambda: shaped(steps=(3, 4))),
     "log posterior transposed": ("log_posterior has shape (4, 3)", lambda: shaped(log_posterior=(4, 3))),
+    "a measure of another length": ("kinetic has shape (3, 5); wanted (3, 4)", lambda: shaped(kinetic=(3, 5))),
     "a chain selected by a number": ("theta has shape (4, 2)", lambda: shaped()[0]),
     "nothing early": ("fraction is 0.0 of 4 states", lambda: shaped().split(0.0)),
     "nothing late": ("fraction is 0.99 of 4 states", lambda: shaped().split(0.99)),

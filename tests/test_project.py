@@ -27,8 +27,8 @@ CONSTRAINTS = [
 # A room may use those before it, and never one after it.
 ROOMS = (
     "types files streams networks density targets schedules draws chains data samplers moments metrics predict "
-    "fidelity posterior distill diagnostics playground store scoreboard figures widgets parameters exercises lessons "
-    "notebook series reproduce __main__"
+    "fidelity posterior distill diagnostics temperatures playground store scoreboard figures widgets parameters "
+    "exercises lessons notebook series reproduce __main__"
 ).split()
 MODULES = sorted((ROOT / "apdlab").rglob("*.py"))
 

@@ -188,7 +188,7 @@ def keep_at(steps: Steps, network: Network, numbers: Sequence[int]) -> Chains:
             refuse_non_finite(state.theta.sum(-1), number, info.step_size)
             theta[:, len(seen)] = state.theta
             seen.append(number)
-            values.append(info.log_posterior.clone())
+            values.append(cloned(info))
     except Diverged as error:
         error.chains = None if theta is None or not seen else _chains(network, theta[:, : len(seen)], seen, values)
         raise
@@ -235,5 +235,16 @@ def refuse_non_finite(values: Tensor, number: int, step_size: float) -> None:
         )
 
 
-def _chains(network: Network, theta: Tensor, numbers: list[int], values: list[Tensor]) -> Chains:
-    return Chains(network, theta, torch.tensor(numbers), torch.stack(values, dim=1))
+def cloned(info: Info) -> dict[str, Tensor]:
+    """Copy what is kept of a step beside its state: the log posterior and the sampler's measures, each ``[C]``."""
+    return {name: value.clone() for name, value in {"log_posterior": info.log_posterior, **info.measured()}.items()}
+
+
+def stacked(kept: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Join what was kept of ``T`` steps, each ``[C, T]``."""
+    return {name: torch.stack([each[name] for each in kept], 1) for name in kept[0]}
+
+
+def _chains(network: Network, theta: Tensor, numbers: list[int], values: list[dict[str, Tensor]]) -> Chains:
+    measures = stacked(values)
+    return Chains(network, theta, torch.tensor(numbers), measures.pop("log_posterior"), measures)

@@ -16,7 +16,7 @@ from torch import Tensor
 from apdlab.chains import Chains
 from apdlab.files import write_whole
 from apdlab.networks import Network
-from apdlab.samplers.run import Diverged, Position, Run, Step, Steps, is_kept, refuse_non_finite
+from apdlab.samplers.run import Diverged, Position, Run, Step, Steps, cloned, is_kept, refuse_non_finite, stacked
 from apdlab.store.manifest import read_manifest, remedy, versions, write_manifest
 from apdlab.store.packing import pack, unpack
 
@@ -26,26 +26,26 @@ Bar = Callable[[Steps], Iterable[Step]]
 
 
 class Shard(NamedTuple):
-    """States kept one after the other: ``theta [C, t, D]``, ``steps [t]``, ``log_posterior [C, t]``."""
+    """States kept one after the other: ``theta [C, t, D]``, ``steps [t]``, log posterior and measures ``[C, t]``."""
 
     chain: str
     number: int
     theta: Tensor
     steps: Tensor
-    log_posterior: Tensor
+    measures: dict[str, Tensor]
 
     def first(self, n: int) -> "Shard":
         """Select the first ``n`` states: views, which read nothing."""
-        theta, steps, values = self.theta[:, :n], self.steps[:n], self.log_posterior[:, :n]
-        return Shard(self.chain, self.number, theta, steps, values)
+        measures = {name: values[:, :n] for name, values in self.measures.items()}
+        return Shard(self.chain, self.number, self.theta[:, :n], self.steps[:n], measures)
 
 
 class Kept(NamedTuple):
-    """One state that is to be in the next shard: ``theta [C, D]``, ``log_posterior [C]``."""
+    """One state that is to be in the next shard: ``theta [C, D]``, the log posterior and measures ``[C]``."""
 
     number: int
     theta: Tensor
-    log_posterior: Tensor
+    measures: dict[str, Tensor]
 
 
 class Checkpoint(NamedTuple):
@@ -177,17 +177,14 @@ class Record:
         if not pending:
             return []
         steps, theta, values = zip(*pending, strict=True)
-        return [Shard(self.folder.name, number, torch.stack(theta, 1), torch.tensor(steps), torch.stack(values, 1))]
+        return [Shard(self.folder.name, number, torch.stack(theta, 1), torch.tensor(steps), stacked(values))]
 
     def _join(self, shards: Sequence[Shard]) -> Chains:
-        theta, steps, values = (
-            torch.cat([getattr(shard, name).cpu() for shard in shards], axis)
-            if len(shards) > 1
-            else getattr(shards[0], name)
-            for name, axis in (("theta", 1), ("steps", 0), ("log_posterior", 1))
-        )
         device = self.run.theta.device
-        return Chains(self.network, theta.to(device), steps, values.to(device))
+        theta, steps = _joined([shard.theta for shard in shards], 1), _joined([shard.steps for shard in shards], 0)
+        names = shards[0].measures
+        measures = {name: _joined([shard.measures[name] for shard in shards], 1).to(device) for name in names}
+        return Chains(self.network, theta.to(device), steps, measures.pop("log_posterior"), measures)
 
     def _read(self, path: Path, kind: type) -> Any:
         try:
@@ -206,10 +203,15 @@ class Record:
         return self.folder / "checkpoint.safetensors"
 
 
+def _joined(parts: Sequence[Tensor], axis: int) -> Tensor:
+    """Join what lies in several shards; what lies in one stays memory-mapped."""
+    return torch.cat([part.cpu() for part in parts], axis) if len(parts) > 1 else parts[0]
+
+
 def _copied(step: Step) -> Kept:
     number, state, info = step
     refuse_non_finite(state.theta.sum(-1), number, info.step_size)
-    return Kept(number, state.theta.detach().clone(), info.log_posterior.clone())
+    return Kept(number, state.theta.detach().clone(), cloned(info))
 
 
 def _noise(run: Run) -> str:
