@@ -61,10 +61,11 @@ class ThresholdView:
             widths = [1] * beside + [0.4] + [1] * beside
             grid = self.fig.add_gridspec(2, len(widths), height_ratios=[2.4, 1], width_ratios=widths)
             self._histograms(self.fig.add_subplot(grid[0, :]))
-            columns = [column for column in range(len(widths)) if column != beside]
+            sides = {"answered: the most doubtful of these": 0, "passed on: the least doubtful of these": beside + 1}
+            for text, first in sides.items():
+                bare(self.fig.add_subplot(grid[1, first : first + beside])).set_xlabel(text)
+            columns = [first + i for first in sides.values() for i in range(beside)]
             self._images = [bare(self.fig.add_subplot(grid[1, column])) for column in columns]
-            self._images[beside // 2].set_xlabel("answered: the most doubtful of these")
-            self._images[beside + beside // 2].set_xlabel("passed on: the least doubtful of these")
             for ax in self._images:
                 ax.imshow(self.x[0], cmap="gray_r", vmin=-1, vmax=1)
                 ax.set_title(" ", fontsize=9)
