@@ -5,14 +5,18 @@ from apdlab.figures.chains import distillation, traces
 from apdlab.figures.digits import image_grid, predictive_rows
 from apdlab.figures.draw import DrawView
 from apdlab.figures.frontier import frontier
+from apdlab.figures.regression import error_bars
 from apdlab.figures.style import COLOURS, NAMES
+from apdlab.figures.threshold import ThresholdView
 from apdlab.figures.weights import weight_pairs
 
 __all__ = [
     "COLOURS",
     "NAMES",
     "DrawView",
+    "ThresholdView",
     "distillation",
+    "error_bars",
     "frontier",
     "image_grid",
     "predictive_rows",

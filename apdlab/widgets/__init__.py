@@ -2,5 +2,6 @@
 
 from apdlab.widgets.draws import draw_explorer
 from apdlab.widgets.picture import Picture
+from apdlab.widgets.threshold import threshold_explorer
 
-__all__ = ["Picture", "draw_explorer"]
+__all__ = ["Picture", "draw_explorer", "threshold_explorer"]
