@@ -13,9 +13,10 @@ from matplotlib.pyplot import get_fignums
 from matplotlib.transforms import Bbox
 
 from apdlab import figures
-from apdlab.figures import COLOURS, NAMES, DrawView
+from apdlab.figures import COLOURS, NAMES, DrawView, ThresholdView
 from apdlab.figures.style import MARKERS
 from apdlab.metrics import Reliability, risk_coverage
+from apdlab.types import Data
 
 METHODS = ["sgld", "apd", "gaussian"]
 
@@ -39,6 +40,11 @@ POINTS = {
     m: {"networks": sizes, "nll": normal(4, seed=i).tolist(), "mutual_information": normal(4, seed=i + 5).tolist()}
     for i, (m, sizes) in enumerate(SIZES.items())
 }
+GRID = torch.linspace(-2, 2, 9)
+POINTS_XY, SPREAD = Data(normal(5, 1), normal(5, 1, seed=1)), (GRID.abs() + 1, GRID.square() / 2)
+DOUBT = torch.tensor([0.3, 0.1, 0.6, 0.2, 0.6, 0.0, 0.5])
+RIGHT = torch.tensor([True, True, False, True, True, True, False])
+STRANGERS = {"noise": torch.tensor([0.2, 0.7, 0.9, 0.9]), "turned": torch.tensor([0.1, 0.4])}
 EVERY = {m: BINS["sgld"] for m in COLOURS}
 FIGURES = {
     "reliability": lambda: figures.reliability_diagram(BINS, {m: 0.1 * i for i, m in enumerate(METHODS)}),
@@ -54,8 +60,15 @@ FIGURES = {
     "image_grid": lambda: figures.image_grid(IMAGES, ["a", "b", "c"], columns=2),
     "predictive_rows": lambda: figures.predictive_rows(IMAGES, LABELS, PROBS),
     "weight_pairs": lambda: figures.weight_pairs(WEIGHTS, ["u", "v", "w"]),
+    "error_bars": lambda: figures.error_bars(POINTS_XY, GRID, GRID + 1, *SPREAD, GRID**3),
+    "threshold": lambda: threshold_view().fig,
     "draw": lambda: DrawView(IMAGES, LABELS, PROBS, FILTERS, columns=3).fig,
 }
+
+
+def threshold_view(beside=2, **changed):
+    of_each = {"x": normal(7, 1, 6, 5).tanh(), "titles": list("abcdefg"), "doubt": DOUBT, "right": RIGHT}
+    return ThresholdView(**(of_each | changed), strangers=STRANGERS, threshold=0.25, beside=beside)
 
 
 def heights(bars):
@@ -251,3 +264,59 @@ def test_a_view_shows_the_draw_and_the_example_that_it_is_moved_to():
 
 def test_a_view_has_as_many_draws_as_all_methods_have():
     assert DrawView(IMAGES, LABELS, PROBS | {"apd": PROBS["apd"][:4]}, FILTERS).draws == 4
+
+
+def test_error_bars_add_variances():
+    left, right = FIGURES["error_bars"]().axes
+    noise, doubt = SPREAD
+    total = (noise.square() + doubt.square()).sqrt()
+    for band, sd in zip(left.collections, (total, noise), strict=False):
+        corners = band.get_paths()[0].vertices
+        for bound in (GRID + 1 - 2 * sd, GRID + 1 + 2 * sd):
+            for corner in torch.stack([GRID, bound], -1).numpy():
+                assert np.isclose(corners, corner, atol=1e-6).all(1).any()
+    mean, truth = left.get_lines()
+    np.testing.assert_allclose(mean.get_ydata(), GRID + 1)
+    np.testing.assert_allclose(truth.get_ydata(), GRID**3)
+    np.testing.assert_array_equal(of_type(left, PathCollection)[0].get_offsets(), torch.cat(POINTS_XY, 1))
+    for line, sd in zip(right.get_lines(), (total, doubt, noise), strict=False):
+        np.testing.assert_allclose(line.get_ydata(), sd, rtol=1e-6)
+
+
+@pytest.mark.parametrize("threshold", [0.25, 0.6, 0.2, 0.0, 1.0])
+def test_a_threshold_answers_what_is_no_more_doubtful(threshold):
+    view = threshold_view()
+    view.show(threshold)
+    below = [i for i in range(7) if DOUBT[i] <= threshold]
+    wrong = 100 * sum(not RIGHT[i] for i in below) / len(below)
+    share = 100 * len(below) / 7
+    wanted = f"threshold {threshold:.2f}: {share:.0f} % of your inputs answered, {wrong:.1f} % of these wrong"
+    assert view.fig.get_suptitle() == wanted
+    shares = [100 * (doubt <= threshold).double().mean() for doubt in (DOUBT, *STRANGERS.values())]
+    legend = [text.get_text() for text in view.fig.axes[0].get_legend().get_texts()]
+    assert legend == [f"{n}: {v:.0f} % answered" for n, v in zip(("yours", *STRANGERS), shares, strict=True)]
+    assert list(view.fig.axes[0].get_lines()[0].get_xdata()) == [threshold] * 2
+
+
+@pytest.mark.parametrize("threshold", [-1.0, 0.0, 0.25, 0.5, 0.9])
+def test_images_stand_on_their_side_of_the_threshold(threshold):
+    x = normal(7, 1, 6, 5).tanh()
+    view = threshold_view()
+    view.show(threshold)
+    order = sorted(range(7), key=lambda i: DOUBT[i].item())
+    cut = int((DOUBT <= threshold).sum())
+    for place, ax in enumerate(view.fig.axes[3:], cut - 2):
+        (image,) = ax.get_images()
+        assert image.get_visible() == (0 <= place < 7)
+        if image.get_visible():
+            i = "abcdefg".index(ax.get_title())
+            assert DOUBT[i] == DOUBT[order[place]]
+            np.testing.assert_array_equal(shown(ax), x[i, 0])
+            assert (ax.title.get_color() == "0.1") == bool(RIGHT[i])
+
+
+@pytest.mark.parametrize("name", ["x", "titles", "right"])
+def test_a_view_of_doubt_wants_one_of_each(name, refusal):
+    short = {"x": normal(6, 1, 6, 5), "titles": list("abcdef"), "right": RIGHT[:6]}[name]
+    message = refusal(lambda: threshold_view(**{name: short}))
+    assert message == f"{name} has 6 rows; wanted 7, one for each of doubt"

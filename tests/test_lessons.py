@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from apdlab.lessons import AGREED_DOUBT, BLIND_MEASURE
+from apdlab.lessons import AGREED_DOUBT, ANSWERED_SHARE, BLIND_MEASURE
 from apdlab.metrics import expected_entropy, mutual_information
 from apdlab.moments import moments
 
@@ -83,3 +83,35 @@ def test_the_answer_that_is_shown_finds_it(blind):
     names = {"pd": pd, "table": rows(blind), "list_of_measures": MEASURES}
     exec(code[0], names)
     assert eval(code[1], names) == blind
+
+
+def answers(seed):
+    """Sixty predictions, the more often wrong the more doubtful, some of equal doubt."""
+    generator = torch.Generator().manual_seed(seed)
+    doubt = (40 * torch.rand(60, generator=generator)).round() / 40
+    return doubt, torch.rand(60, generator=generator) > 0.6 * doubt
+
+
+def largest_share(doubt, right):
+    """Try every threshold, keep those with at most half the error."""
+    error = (~right).double().mean()
+    kept = [doubt <= threshold for threshold in doubt.tolist()]
+    return max((k.double().mean().item() for k in kept if (~right[k]).double().mean() <= error / 2), default=0.0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_largest_share_is_right_and_others_are_told_the_direction(seed):
+    doubt, right = answers(seed)
+    best = largest_share(doubt, right)
+    assert 0 < best < 1
+    assert ANSWERED_SHARE.check(best, doubt, right) and ANSWERED_SHARE.check(best + 0.004, doubt, right)
+    assert "more can be" in ANSWERED_SHARE.check(best - 0.01, doubt, right).text
+    assert "half of the error" in ANSWERED_SHARE.check(best + 0.01, doubt, right).text
+    assert "in place of None" in ANSWERED_SHARE.check(None, doubt, right).text
+
+
+def test_the_answer_that_is_shown_is_the_largest_share():
+    code = ANSWERED_SHARE.answer.split("```")[1].removeprefix("python\n").strip().split("\n")
+    names = dict(zip(("doubt", "right"), answers(3), strict=True))
+    exec("\n".join(code[:-1]), names)
+    assert ANSWERED_SHARE.check(eval(code[-1], names), *answers(3))

@@ -7,8 +7,8 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.pyplot import get_fignums
 
-from apdlab.figures import DrawView
-from apdlab.widgets import Picture, Playground, draw_explorer
+from apdlab.figures import DrawView, ThresholdView
+from apdlab.widgets import Picture, Playground, draw_explorer, threshold_explorer
 
 
 def explorer(draws=(4, 4), examples=3):
@@ -70,6 +70,21 @@ def test_a_picture_is_as_wide_as_its_figure_and_drawn_only_when_asked(dpi):
     assert picture.image.value == before
     picture.refresh()
     assert picture.image.value != before
+
+
+def test_the_threshold_moves_the_picture_and_back():
+    doubt = torch.linspace(0, 0.7, 12)
+    x = torch.rand(12, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    view = ThresholdView(x, list("abcdefghijkl"), doubt, doubt < 0.5, {"noise": torch.tensor([0.9, 0.2])}, 0.3)
+    slider, image = threshold_explorer(view).children
+    assert (slider.value, slider.min) == (0.3, 0) and slider.max == pytest.approx(0.9)
+    before, title = image.value, view.fig.get_suptitle()
+    slider.value = 0.6
+    assert image.value != before and view.fig.get_suptitle().startswith("threshold 0.60: 83 %")
+    parts = len(view.fig.findobj())
+    slider.value = 0.0
+    slider.value = 0.3
+    assert (image.value, view.fig.get_suptitle(), len(view.fig.findobj())) == (before, title, parts)
 
 
 def test_a_picture_of_what_moves_is_the_whole_picture():

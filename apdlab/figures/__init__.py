@@ -6,7 +6,9 @@ from apdlab.figures.digits import image_grid, predictive_rows
 from apdlab.figures.draw import DrawView
 from apdlab.figures.frontier import frontier
 from apdlab.figures.playground import PlaygroundView, step_size_bias
+from apdlab.figures.regression import error_bars
 from apdlab.figures.style import COLOURS, NAMES
+from apdlab.figures.threshold import ThresholdView
 from apdlab.figures.weights import weight_pairs
 
 __all__ = [
@@ -14,7 +16,9 @@ __all__ = [
     "NAMES",
     "DrawView",
     "PlaygroundView",
+    "ThresholdView",
     "distillation",
+    "error_bars",
     "frontier",
     "image_grid",
     "predictive_rows",
