@@ -170,6 +170,11 @@ class Walk:
         self.steps += 1
 
     @property
+    def position(self) -> Tensor:
+        """Where the chains are, ``[C, 2]``."""
+        return self._state.theta
+
+    @property
     def theta(self) -> Tensor:
         """The states since the settings were changed, ``[C, T, 2]``."""
         return self._theta[:, : self._kept]

@@ -1,4 +1,4 @@
-"""The quickstart in a real JupyterLab: run all, move the sliders, see the picture answer, no console error."""
+"""Notebooks in a real JupyterLab: run all, move and press what there is, see the picture answer, no console error."""
 
 import json
 import os
@@ -22,17 +22,21 @@ FLAGS = [
     "--disable-component-update",
     "--no-first-run",
 ]
-SMALL = {"steps": 900, "burn_in": 100, "thin": 8, "gan_steps": 10, "draws": 40}
+SMALL = {
+    "00_start_here": {"steps": 900, "burn_in": 100, "thin": 8, "gan_steps": 10, "draws": 40},
+    "03_sampler_playground": {"steps": 100, "step_sizes": [0.5], "chains": 2, "measured": 40},
+}
+CELLS = {"00_start_here": 11, "03_sampler_playground": 10}  # with code, at least
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
 }
 READY = """() => { const s = window.jupyterapp?.shell.currentWidget?.context?.sessionContext;
     return s?.isReady && s.session?.kernel?.connectionStatus === 'connected' && s.session.kernel.status === 'idle'; }"""
-FINISHED = """() => {
+FINISHED = """cells => {
     const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent);
     const failed = document.querySelector(".jp-OutputArea-output[data-mime-type*='stderr']");
-    return failed || (prompts.length > 10 && prompts.every(text => /[0-9]/.test(text))); }"""
+    return failed || (prompts.length >= cells && prompts.every(text => /[0-9]/.test(text))); }"""
 ERRORS = ".jp-OutputArea-output[data-mime-type*='stderr']"
 PICTURE = ".jp-OutputArea .widget-image"
 
@@ -44,20 +48,23 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def notebook(tmp_path_factory):
-    """A copy of the quickstart with small numbers in its parameters cell."""
-    book = json.loads((ROOT / "notebooks" / "00_start_here.ipynb").read_text("utf-8"))
-    cell = next(c for c in book["cells"] if "parameters" in c["metadata"].get("tags", []))
-    cell["source"] = "".join(cell["source"]) + "\n" + "\n".join(f"{name} = {value}" for name, value in SMALL.items())
-    path = tmp_path_factory.mktemp("lab") / "00_start_here.ipynb"
-    path.write_text(json.dumps(book), "utf-8")
-    return path
+def folder(tmp_path_factory):
+    """Copies of notebooks with small numbers in their parameters cells."""
+    place = tmp_path_factory.mktemp("lab")
+    for stem, small in SMALL.items():
+        book = json.loads((ROOT / "notebooks" / f"{stem}.ipynb").read_text("utf-8"))
+        cell = next(c for c in book["cells"] if "parameters" in c["metadata"].get("tags", []))
+        cell["source"] = (
+            "".join(cell["source"]) + "\n" + "\n".join(f"{name} = {value}" for name, value in small.items())
+        )
+        (place / f"{stem}.ipynb").write_text(json.dumps(book), "utf-8")
+    return place
 
 
 @pytest.fixture(scope="module")
-def address(notebook):
+def address(folder):
     """A JupyterLab on the loopback, with a token and a home of its own."""
-    home, token = notebook.parent / "home", secrets.token_hex(16)
+    home, token = folder / "home", secrets.token_hex(16)
     (home / "settings").mkdir(parents=True)
     (home / "settings" / "overrides.json").write_text(json.dumps(SETTINGS), "utf-8")
     with socket.socket() as free:
@@ -68,14 +75,14 @@ def address(notebook):
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
     command += [
         "--ServerApp.port_retries=0",
-        f"--ServerApp.root_dir={notebook.parent}",
+        f"--ServerApp.root_dir={folder}",
         "--LabApp.expose_app_in_browser=True",
     ]
     command += [f"--IdentityProvider.token={token}", f"--LabApp.app_settings_dir={home / 'settings'}"]
     with (home / "lab.log").open("w") as log, subprocess.Popen(command, env=env, stdout=log, stderr=log) as lab:
         try:
             wait_for(f"http://127.0.0.1:{port}/api?token={token}", home / "lab.log")
-            yield f"http://127.0.0.1:{port}/lab/tree/{notebook.name}?token={token}&reset"
+            yield f"http://127.0.0.1:{port}/lab/tree/{{}}.ipynb?token={token}&reset"
         finally:
             lab.terminate()
 
@@ -89,24 +96,58 @@ def wait_for(url, log, seconds=60):
     raise AssertionError(log.read_text()[-2000:])
 
 
-def test_quickstart_runs_and_its_sliders_answer(address):
+@pytest.fixture
+def opened(address):
+    """Opens a notebook, runs all of it, and gives its page; in the end nothing may have gone wrong."""
     sync_api = pytest.importorskip("playwright.sync_api")
     noise = []
+
+    def run(stem):
+        page.goto(address.format(stem), wait_until="commit")
+        page.wait_for_function(READY, timeout=90_000)
+        page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+        page.wait_for_function(FINISHED, arg=CELLS[stem], timeout=60_000)
+        assert page.locator(ERRORS).all_inner_texts() == []
+        return page
+
     with sync_api.sync_playwright() as play, play.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.on("console", lambda message: noise.append(message.text) if message.type == "error" else None)
         page.on("requestfailed", lambda request: noise.append(request.url))
-        page.goto(address, wait_until="commit")
-        page.wait_for_function(READY, timeout=90_000)
-        page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
-        page.wait_for_function(FINISHED, timeout=60_000)
-        assert page.locator(ERRORS).all_inner_texts() == []
-        handles = page.locator(".jp-OutputArea .noUi-handle")
-        assert handles.count() == 2
-        for i in range(2):
-            before = page.locator(PICTURE).get_attribute("src")
-            handles.nth(i).focus()
-            page.keyboard.press("ArrowRight")
-            change = f"before => document.querySelector('{PICTURE}').src !== before"
-            page.wait_for_function(change, arg=before, timeout=10_000)
+        yield run
     assert noise == []
+
+
+def changes(page, act):
+    """Act, and wait for another picture."""
+    before = page.locator(PICTURE).get_attribute("src")
+    act()
+    change = f"before => document.querySelector('{PICTURE}').src !== before"
+    page.wait_for_function(change, arg=before, timeout=10_000)
+
+
+def test_quickstart_runs_and_its_sliders_answer(opened):
+    page = opened("00_start_here")
+    handles = page.locator(".jp-OutputArea .noUi-handle")
+    assert handles.count() == 2
+    for i in range(2):
+        handles.nth(i).focus()
+        changes(page, lambda: page.keyboard.press("ArrowRight"))
+
+
+def test_the_playground_plays_bears_a_moved_slider_and_pauses(opened):
+    page = opened("03_sampler_playground")
+    press = {name: page.get_by_role("button", name=name, exact=True).click for name in ("Play", "Pause", "Step")}
+    for _ in range(3):
+        changes(page, press["Play"])
+    slider = page.locator(".jp-OutputArea .noUi-handle").nth(1)
+    slider.focus()
+    for key in ("ArrowRight", "ArrowLeft", "ArrowRight"):
+        changes(page, lambda key=key: page.keyboard.press(key))
+    press["Pause"]()
+    page.wait_for_timeout(1500)
+    still = page.locator(PICTURE).get_attribute("src")
+    page.wait_for_timeout(1000)
+    assert page.locator(PICTURE).get_attribute("src") == still
+    changes(page, press["Step"])
+    assert page.locator(ERRORS).all_inner_texts() == []

@@ -30,7 +30,7 @@ class PlaygroundView:
         >>> import torch
         >>> view, axis = PlaygroundView(), torch.linspace(-3, 3, 31)
         >>> view.aim(axis, axis, -0.5 * (axis[:, None] ** 2 + axis**2), [(axis, torch.exp(-0.5 * axis**2))] * 2)
-        >>> view.show(torch.zeros(4, 100, 2), "100 steps")
+        >>> view.show(torch.zeros(4, 100, 2), torch.zeros(4, 2), "100 steps")
         >>> len(view.fig.axes)
         3
     """
@@ -73,12 +73,12 @@ class PlaygroundView:
         for (_, _, line), curve in zip(self._parts, curves or [((), ())] * 2, strict=True):
             line.set_data(*curve)
 
-    def show(self, theta: Tensor, text: str) -> None:
-        """Draw chains ``[C, T, 2]``, and a text of a few lines above them."""
+    def show(self, theta: Tensor, position: Tensor, text: str) -> None:
+        """Draw the states of chains ``[C, T, 2]``, where they are ``[C, 2]``, and a text of a few lines above them."""
         seen = theta.numpy(force=True)
         for c, path in enumerate(self._paths):
             path.set_data(*(seen[c, -self.tail :].T if c < len(seen) else ((), ())))
-        self._heads.set_offsets(seen[:, -1] if seen.shape[1] else np.empty((0, 2)))
+        self._heads.set_offsets(position.numpy(force=True))
         self._heads.set_facecolor(_CHAINS[: len(seen)])
         for ax, (steps, _, _), values in zip(self._sides, self._parts, np.moveaxis(seen, -1, 0), strict=True):
             edges = np.linspace(*ax.get_xlim(), self.bins + 1)

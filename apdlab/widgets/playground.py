@@ -23,6 +23,7 @@ from apdlab.playground import (
 from apdlab.widgets.picture import Picture
 
 FRAME = 0.12  # seconds a frame takes at least: what a browser shows without falling behind
+STYLE = {"description_width": "90px"}
 NAMES = {"sgld": "SGLD", "sghmc": "SGHMC (BAOAB)", "symplectic_euler": "symplectic Euler", "sgnht": "SGNHT"}
 
 
@@ -51,14 +52,17 @@ class Playground:
         self._lock, self._playing = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
         self._controls = _controls(settings)
-        self._pace = widgets.IntSlider(10, 1, 200, description="steps a frame")
-        self._string = widgets.Text(write(settings), description="state", continuous_update=False)
+        self._pace = widgets.IntSlider(10, 1, 200, description="steps a frame", style=STYLE)
+        self._string = widgets.Text(
+            write(settings), description="state", continuous_update=False, layout=widgets.Layout(width="960px")
+        )
         self._message = widgets.Label()
         self._aim()
         self.picture = Picture(self.view.fig, moving=self.view.moving)
         buttons = [_button(name, act) for name, act in self._actions().items()]
         for control in self._controls.values():
             control.observe(self._moved, names="value")
+        self._controls["friction"].disabled = settings.sampler == "sgld"
         self._string.observe(self._typed, names="value")
         sliders = widgets.GridBox(
             [*self._controls.values(), self._pace], layout=widgets.Layout(grid_template_columns="repeat(3, 320px)")
@@ -127,10 +131,10 @@ class Playground:
         else:
             self._warning = ""
         self.view.law(self._law and [_normal(at, v) for (at, _), v in zip(sides, self._law.variance, strict=True)])
-        self.view.show(self.walk.theta, self._text())
+        self.view.show(self.walk.theta, self.walk.position, self._text())
 
     def _show(self) -> None:
-        self.view.show(self.walk.theta, self._text())
+        self.view.show(self.walk.theta, self.walk.position, self._text())
         self.picture.refresh()
 
     def _text(self) -> str:
@@ -149,8 +153,13 @@ class Playground:
 
     def _moved(self, _: object) -> None:
         values = {name: control.value for name, control in self._controls.items()}
+        # A browser sends 0.6 back as 0.6000000000000001: that is no move.
+        values = {name: round(value, 6) if isinstance(value, float) else value for name, value in values.items()}
+        settings = Settings(**values, seed=self.walk.settings.seed)
+        if settings == self.walk.settings:
+            return
         with self._lock:
-            self._change(Settings(**values, seed=self.walk.settings.seed))
+            self._change(settings)
         self._sync()
 
     def _typed(self, _: object) -> None:
@@ -167,6 +176,7 @@ class Playground:
             control.unobserve(self._moved, names="value")
             control.value = getattr(self.walk.settings, name)
             control.observe(self._moved, names="value")
+        self._controls["friction"].disabled = self.walk.settings.sampler == "sgld"
         self._string.unobserve(self._typed, names="value")
         self._string.value = self.state
         self._string.observe(self._typed, names="value")
@@ -181,9 +191,11 @@ def _button(name: str, act: object) -> widgets.Button:
 def _controls(settings: Settings) -> dict[str, widgets.Widget]:
     low, high = RANGES["chains"]
     controls = {
-        "target": widgets.Dropdown(options=[(n.replace("_", " "), n) for n in TARGETS], description="target"),
-        "sampler": widgets.Dropdown(options=[(NAMES[n], n) for n in SAMPLERS], description="sampler"),
-        "chains": widgets.IntSlider(min=low, max=high, description="chains"),
+        "target": widgets.Dropdown(
+            options=[(n.replace("_", " "), n) for n in TARGETS], description="target", style=STYLE
+        ),
+        "sampler": widgets.Dropdown(options=[(NAMES[n], n) for n in SAMPLERS], description="sampler", style=STYLE),
+        "chains": widgets.IntSlider(min=low, max=high, description="chains", style=STYLE),
     } | {name: _slider(name) for name in ("step_size", "friction", "noise", "temperature")}
     for name, control in controls.items():
         control.value = getattr(settings, name)
@@ -192,7 +204,7 @@ def _controls(settings: Settings) -> dict[str, widgets.Widget]:
 
 def _slider(name: str) -> widgets.FloatSlider:
     low, high = RANGES[name]
-    return widgets.FloatSlider(min=low, max=high, step=0.01, description=name.replace("_", " "))
+    return widgets.FloatSlider(min=low, max=high, step=0.01, description=name.replace("_", " "), style=STYLE)
 
 
 def _normal(values: torch.Tensor, variance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
