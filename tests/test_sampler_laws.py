@@ -26,6 +26,7 @@ from apdlab.samplers import (
     sgld,
     sgnht,
     symplectic_euler,
+    with_mass,
 )
 from apdlab.schedules import cosine, ramp
 from apdlab.store import Store
@@ -214,3 +215,18 @@ def test_a_step_that_diverges_is_named(make, refusal):
     run = Run(make(steep, 1.0), torch.ones(2, 3), lambda t: None, seed=0, steps=10_000)
     said = refusal(lambda: [None for _ in run], Diverged)
     assert "is not finite at step" in said and "try step_size" in said
+
+
+def test_a_run_goes_on_with_another_mass_and_its_momenta_keep_their_temperature():
+    """A cycle with the mass of its start: estimated on batches of its own, momenta scaled, then frozen."""
+    network, log_posterior, theta, draw = classifier(2)
+    own, mass, position = classifier(2, size=5)[3], torch.ones(2, network.size, dtype=torch.float64), None
+    for cycle in range(3):
+        run = Run(sghmc(log_posterior, 0.02, 2.0, mass=mass), theta, draw, seed=0, steps=10 * (cycle + 1))
+        position = position or run.start()
+        *_, (number, state, _) = run.walk(position)
+        new = layerwise_mass(log_posterior, state.theta, own, count=4)
+        scaled = with_mass(state, mass, new)
+        torch.testing.assert_close(scaled.momentum.square() / new, state.momentum.square() / mass)
+        assert bool((new.amin(-1) == 1).all()) and not torch.equal(new[0], new[1]) and number == run.steps
+        position, mass = position._replace(number=number, state=scaled), new

@@ -4,12 +4,12 @@ r"""Preconditioned SGLD (Li et al., 2016): a step of its own for every coordinat
 ``theta <- theta + eps / 2 G grad log posterior(theta) + sqrt(eps T G) xi``
 
 What is left out. A ``G`` that follows the chain depends on ``theta``, and the target stays only with a further drift
-``eps T / 2 Gamma``, ``Gamma_d = dG_d / d theta_d``. It needs the diagonal of the Hessian, and the paper drops it, as do
-the libraries. What it computes before it does, the derivative of this step's ``G`` at a given ``V``, is ``1 - decay``
-times too small: in small steps with exact gradients ``V`` is the square of the gradient here and now, and the chain
-has the density ``p(theta)^(1/T) (damping + |grad|)``. On a Gaussian and with ``damping -> 0`` its variance is twice too
-large (``tests/test_psgld.py`` and ``benchmarks/sampler_bias.py`` measure it). So by default ``V`` is frozen after
-``adapt`` steps: what comes then is SGLD in other units, and nothing is left out.
+``eps T / 2 Gamma``, ``Gamma_d = dG_d / d theta_d``. That needs the diagonal of the Hessian, and the paper drops it. The
+``Gamma`` that it writes down, the derivative of this step's ``G`` at a given ``V``, would not do either: in small steps
+with exact gradients ``V`` is the square of the gradient here and now, and that derivative is smaller by ``1 - decay``.
+Without it the chain has the density ``p(theta)^(1/T) (damping + |grad|)``: on a Gaussian and with a small ``damping``
+up to twice the variance (``tests/test_sampler_orders.py`` and ``benchmarks/sampler_bias.py`` measure it). Here ``V`` is
+frozen after ``adapt`` steps: what comes then is SGLD in other units, and nothing is left out.
 """
 
 import math
