@@ -21,7 +21,7 @@ from apdlab.moments import merge, moments
 from apdlab.networks import Network, WithNoise, mlp
 from apdlab.posterior import dropout, sgd, swag
 from apdlab.predict import label_log_probs, predict, predict_moments
-from apdlab.samplers import Run, keep, sgld
+from apdlab.samplers import Run, from_apd, from_wenzel, keep, relaxation_steps, sghmc, sgld, sgnht, symplectic_euler
 from apdlab.schedules import constant, polynomial
 from apdlab.store import Store, describe, pack
 from apdlab.streams import stream
@@ -148,10 +148,11 @@ def numbers(dice):
             yield from each((f"{word} count {i}", word), function, values)
     yield from each("gamma", partial(polynomial, 1.0, 1.0), [0.5, NAN, 1.01, dice.uniform(1.1, 9), *negative(dice)])
     yield from each("fraction", chains.split, [0, 1, 0.01, 0.99, dice.uniform(1.1, 9), *negative(dice)])
-    yield from each("steps", partial(Run, kernel, randn(2, 9), None, 0), [0, -1, -dice.randint(2, 10**6), -INF])
-    for word, values in {"burn_in": [-1, 20, 21, NAN, 10**9], "thin": [0, -1, 21, NAN, 10**9]}.items():
+    yield from each("steps", partial(Run, kernel, randn(2, 9), None, 0), no_counts(dice))
+    for word, values in {"burn_in": [-1, 20, 21, NAN, INF, 2.5, 10**9], "thin": [21, 10**9, *no_counts(dice)]}.items():
         yield from each(word, lambda v, w=word: keep(run, network, **{w: v}), values)
         yield from each(word, lambda v, w=word: Store("store").keep(run, network, **{w: v}), values)
+    yield from samplers(dice)
     yield from each("whitening", lambda v: pca(chains.theta, network, 2, v), [1.01, *negative(dice)])
     for word in ("valid", "test"):
         yield from each(
@@ -163,6 +164,33 @@ def numbers(dice):
     yield from each(
         ("seed of batches", "seed"), lambda v: batches(toy, 2, seed=v), [-1, 0.5, -dice.randrange(2, 10**9)]
     )
+
+
+def samplers(dice):
+    """Settings that no sampler can have, and starts that are none."""
+    with_friction = sghmc, symplectic_euler, sgnht
+    for make in with_friction:
+        name = make.__name__
+        yield from each((f"friction of {name}", "friction"), lambda v, m=make: m(bowl, 0.1, v), not_positive(dice))
+        yield from each((f"step of {name}", "step_size"), lambda v, m=make: m(bowl, v, 1.0), not_positive(dice))
+        yield from each(
+            (f"temperature of {name}", "temperature"), lambda v, m=make: m(bowl, 0.1, 1.0, v), negative(dice)
+        )
+    for make in (sghmc, symplectic_euler):
+        yield from each(
+            (f"mass of {make.__name__}", "mass"), lambda v, m=make: m(bowl, 0.1, 1.0, 1.0, v), not_positive(dice)
+        )
+    yield from each(("lr of Wenzel", "lr"), lambda v: from_wenzel(v, 0.9, 10), not_positive(dice))
+    yield from each("beta", lambda v: from_wenzel(0.1, v, 10), [1, 1.0, dice.uniform(1, 9), *negative(dice)])
+    yield from each("n", lambda v: from_wenzel(0.1, 0.9, v), no_counts(dice))
+    yield from each("lr", lambda v: from_apd(v, 0.1, 10), not_positive(dice))
+    yield from each("weight_decay", lambda v: from_apd(0.1, v, 10), negative(dice))
+    yield from each(("n of the paper", "n"), lambda v: from_apd(0.1, 0.1, v), no_counts(dice))
+    yield from each("precision", lambda v: relaxation_steps(0.1, v), not_positive(dice))
+    starts = [torch.zeros(()), torch.zeros(3), torch.zeros(2, 3, 4), torch.zeros(2, 3).long(), torch.zeros(2, 3).bool()]
+    for make in (sgld, *(partial(m, friction=1.0) for m in with_friction)):
+        yield from each("theta", lambda v, m=make: Run(m(bowl, step_size=0.1), v, None, 0, 3).start(), starts)
+    yield Case("a bare module", "network", lambda: keep(Run(sgld(bowl, 0.1), randn(2, 9), None, 0, 3), nn.Linear(2, 3)))
 
 
 # Data ---------------------------------------------------------------------------------------------------------------

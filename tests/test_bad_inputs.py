@@ -96,7 +96,8 @@ def stored_chains(dice):
     (folder,), (other,) = (list(Path(f"store{seed}", "chains").iterdir()) for seed in (0, 1))
     for path in sorted(path for path in folder.iterdir() if path.suffix):
         content = path.read_bytes()
-        bad = [*damaged(dice, content, 4), (other / path.name).read_bytes(), None]
+        bad = [*damaged(dice, content, 4), (other / path.name).read_bytes()]
+        bad += [None] if path.stem != "checkpoint" else []  # without one, the run has not begun
         bad += [file.read_bytes() for file in folder.glob("0*5.safetensors") if file != path]
         if path.suffix == ".safetensors":
             bad += flipped(dice, content, 0, 8, 4)

@@ -11,10 +11,12 @@ def started(theta: Tensor) -> Tensor:
     """Copy where the chains start: a row's noise depends on its layout.
 
     Raises:
-        ValueError: If ``theta`` is not ``[C, D]``.
+        ValueError: If ``theta`` is not ``[C, D]`` or holds no floating numbers.
     """
     if theta.ndim != 2:
         raise ValueError(f"theta has shape {tuple(theta.shape)}; wanted [C, D], one row a chain")
+    if not theta.is_floating_point():
+        raise ValueError(f"theta has dtype {theta.dtype}; wanted weights: theta.float(), or network.init(generator)")
     return theta.detach().clone(memory_format=torch.contiguous_format)
 
 

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from apdlab.chains import Chains
 from apdlab.networks import Network
 from apdlab.streams import streams
-from apdlab.types import Batch, Info, Sampler
+from apdlab.types import Batch, Info, Sampler, is_count, refuse_module
 
 
 class Step(NamedTuple):
@@ -74,8 +74,8 @@ class Run:
     steps: int
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps is {self.steps}; wanted 1 or more")
+        if not is_count(self.steps):
+            raise ValueError(f"steps is {self.steps}; wanted a whole number of 1 or more")
 
     def __len__(self) -> int:
         return self.steps
@@ -85,8 +85,8 @@ class Run:
 
     def start(self) -> Position:
         """Give the position before the first step."""
-        generators = streams(self.seed, "noise", len(self.theta), self.theta.device)
-        return Position(0, self.sampler.init(self.theta), generators)
+        state = self.sampler.init(self.theta)
+        return Position(0, state, streams(self.seed, "noise", len(self.theta), self.theta.device))
 
     def walk(self, position: Position) -> Iterator[Step]:
         """Take the steps that are left from a position: none if it is at the end or past it."""
@@ -176,6 +176,7 @@ def keep_at(steps: Steps, network: Network, numbers: Sequence[int]) -> Chains:
     """
     if not numbers or list(numbers) != sorted(set(numbers)) or not 1 <= numbers[0] <= numbers[-1] <= len(steps):
         raise ValueError(f"numbers has {len(numbers)} entries; wanted some of 1 to {len(steps)}, in ascending order")
+    refuse_module(network)
     wanted = frozenset(numbers)
     theta: Tensor | None = None
     seen, values = [], []
@@ -206,7 +207,7 @@ def count_kept(steps: int, burn_in: int, thin: int) -> int:
         >>> count_kept(100, burn_in=50, thin=10)
         5
     """
-    length = (steps - burn_in) // thin if burn_in >= 0 and thin >= 1 else 0
+    length = (steps - burn_in) // thin if is_count(burn_in + 1) and is_count(thin) else 0
     if length < 1:
         raise ValueError(
             f"burn_in is {burn_in}, thin {thin} of {steps} steps; wanted 0 <= burn_in <= {steps} - thin and thin >= 1"

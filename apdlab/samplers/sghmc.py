@@ -24,7 +24,7 @@ from apdlab.samplers.kernel import (
     thrown,
 )
 from apdlab.schedules import Schedule, step_sizes, temperatures
-from apdlab.types import Batch, Info, Sampler
+from apdlab.types import Batch, Info, Sampler, is_count
 
 
 class State(NamedTuple):
@@ -186,8 +186,8 @@ def from_wenzel(lr: float, beta: float, n: int) -> WenzelScale:
         raise ValueError(f"lr is {lr}; wanted a finite number above 0")
     if not 0 <= beta < 1:
         raise ValueError(f"beta is {beta}; wanted a momentum in [0, 1), e.g. 0.9")
-    if n < 1:
-        raise ValueError(f"n is {n}; wanted the number of examples in the whole set, 1 or more")
+    if not is_count(n):
+        raise ValueError(f"n is {n}; wanted the number of examples in the whole set, e.g. len(data.y)")
     h = math.sqrt(lr / n)
     return WenzelScale(h, (1 - beta) / h)
 

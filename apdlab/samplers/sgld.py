@@ -15,7 +15,7 @@ from torch import Tensor
 from apdlab.density import value_and_grad
 from apdlab.samplers.kernel import configurational, normal, started
 from apdlab.schedules import Schedule, step_sizes, temperatures
-from apdlab.types import Batch, Info, Sampler
+from apdlab.types import Batch, Info, Sampler, is_count
 
 
 class State(NamedTuple):
@@ -95,6 +95,9 @@ def from_apd(lr: float, weight_decay: float, n: int) -> APDScale:
         weight_decay: Its L2 factor, on the mean loss.
         n: Examples in the set.
 
+    Raises:
+        ValueError: If a number is outside its range.
+
     Source: Wang et al., 2018, Adversarial distillation of Bayesian neural network posteriors,
     https://arxiv.org/abs/1806.10317
 
@@ -102,6 +105,11 @@ def from_apd(lr: float, weight_decay: float, n: int) -> APDScale:
         >>> from_apd(lr=0.05, weight_decay=0.001, n=50_000)
         APDScale(step_size=1e-06, precision=50.0)
     """
+    if not (0 < lr < math.inf and 0 <= weight_decay < math.inf and is_count(n)):
+        raise ValueError(
+            f"lr, weight_decay, n are {lr}, {weight_decay}, {n}; wanted numbers above 0 (weight_decay may be 0), and "
+            "the number of examples in the whole set"
+        )
     return APDScale(lr / n, n * weight_decay)
 
 
@@ -110,8 +118,13 @@ def relaxation_steps(step_size: float, precision: float) -> float:
 
     Every chain needs a burn-in of several of these, and a length of many more, before its draws are a posterior.
 
+    Raises:
+        ValueError: If a number is not above 0.
+
     Example:
         >>> round(relaxation_steps(1e-6, 50.0))
         40000
     """
+    if not (0 < step_size < math.inf and 0 < precision < math.inf):
+        raise ValueError(f"step_size, precision are {step_size}, {precision}; wanted finite numbers above 0")
     return 2 / (step_size * precision)
