@@ -47,7 +47,7 @@ class Page(NamedTuple):
 
 PAGES = {
     "00_start_here": Page(("smoke", "quick"), SCORES, "smoke"),
-    "01_predictive_performance": Page(("quick",), SCORES | {"brier": "Brier"} | COSTS, "quick"),
+    "01_predictive_performance": Page(("quick", "large"), SCORES | {"brier": "Brier"} | COSTS, "quick"),
 }
 
 
@@ -74,8 +74,9 @@ def table(numbers: dict, columns: dict[str, str]) -> str:
         lines.append("| " + " | ".join([NAMES[method], *cells]) + " |")
     mixing = {row["name"]: row["r_hat_max"] for row in numbers["mixing"]}
     asked = numbers["parameters"]
+    networks = "".join(f"{name}, " for name in asked.get("networks", []))
     lines.append(
-        f"\nProfile `{asked['profile']}` (step size {asked['step_size']:g}, {asked['steps']:,} steps), "
+        f"\nProfile `{asked['profile']}` ({networks}step size {asked['step_size']:g}, {asked['steps']:,} steps), "
         f"seed {asked['seed']}. "
         f"Lowest to highest of {len(repeats)} repeats. "
         f"Largest R-hat: {mixing['functions']:.3f} of functions, {mixing['weights']:.2f} of weights."
