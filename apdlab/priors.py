@@ -61,7 +61,7 @@ def student_prior(
         >>> import torch
         >>> from apdlab.networks import mlp
         >>> student_prior(mlp(1, 1), precision=1.0)(torch.zeros(1, 2))
-        tensor([-0.9031])
+        tensor([-0.9032])
     """
     if not 2 < freedom < math.inf:
         raise ValueError(f"freedom is {freedom}; wanted a finite number above 2, so that there is a variance, e.g. 3.0")

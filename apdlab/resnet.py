@@ -81,7 +81,7 @@ def resnet(depth: int = 20, channels: int = 3, classes: int = 10, width: int = 1
 
     Example:
         >>> resnet(20).size
-        275642
+        272970
     """
     blocks, rest = divmod(depth - 2, 6)
     if rest or not is_count(blocks):

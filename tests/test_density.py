@@ -275,10 +275,10 @@ def test_a_noisy_label_is_a_log_normal_with_the_moments_of_a_gamma(noise):
             for k in range(4):
                 a = noise + (k == label)
                 variance = math.log1p(1 / a)
-                law = Normal(math.log(a) - variance / 2, math.sqrt(variance))
-                assert math.exp(law.mean + variance / 2) == pytest.approx(a)  # mean and variance of Gamma(a, 1)
-                assert math.expm1(variance) * math.exp(2 * law.mean + variance) == pytest.approx(a)
-                total += law.log_prob(outputs[c, i, k])
+                mean = math.log(a) - variance / 2
+                assert math.exp(mean + variance / 2) == pytest.approx(a)  # mean and variance of Gamma(a, 1)
+                assert math.expm1(variance) * math.exp(2 * mean + variance) == pytest.approx(a)
+                total += Normal(mean, math.sqrt(variance)).log_prob(outputs[c, i, k])
             assert float(found[c, i]) == pytest.approx(float(total))
     torch.testing.assert_close(noisy_dirichlet(noise).predictive(outputs), outputs.log_softmax(-1))
 

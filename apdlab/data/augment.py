@@ -76,7 +76,7 @@ def flips(x: Tensor, generator: torch.Generator) -> Tensor:
 
     Example:
         >>> flips(torch.arange(2.0).expand(3, 1, 1, 2), torch.Generator().manual_seed(0))[:, 0, 0, 0]
-        tensor([0., 1., 1.])
+        tensor([1., 0., 1.])
     """
     mirrored = torch.rand(_images(x)[0], generator=generator).lt(0.5).to(x.device)
     return torch.where(mirrored[:, None, None, None], x.flip(-1), x)
