@@ -115,6 +115,48 @@ def gaussian(noise: float | None = None) -> Likelihood:
     return Likelihood(log_prob, predictive)
 
 
+def noisy_dirichlet(noise: float) -> Likelihood:
+    """Say how sure labels are: ``log p(y | f) = sum_k log N(f_k; mu_k, s_k^2)``, a Gaussian around each logit.
+
+    The label's distribution over classes is Dirichlet of ``a_k = [k = y] + noise``, each part of it a log-normal of the
+    same mean and variance: ``s_k^2 = log(1 + 1 / a_k)``, ``mu_k = log a_k - s_k^2 / 2``.
+
+    Args:
+        noise: How much of a label goes to every class, above 0; the smaller, the surer are labels.
+
+    Returns:
+        A likelihood whose ``predictive`` gives log probabilities ``[S, N, K]``.
+
+    Raises:
+        ValueError: If ``noise`` is not above 0; from ``log_prob``, as of ``categorical``.
+
+    Source: Kapoor et al., 2022, On uncertainty, tempering, and data augmentation in Bayesian classification,
+    https://arxiv.org/abs/2203.16481; Milios et al., 2018, https://arxiv.org/abs/1805.10915
+
+    Example:
+        >>> import torch
+        >>> noisy_dirichlet(0.01).log_prob(torch.tensor([[[3.0, -4.0], [-4.0, 3.0]]]), torch.tensor([[0, 0]]))
+        tensor([[-11.4115, -22.8251]])
+    """
+    if not 0 < noise < math.inf:
+        raise ValueError(f"noise is {noise}; wanted a finite number above 0, e.g. 0.01")
+    spread = [math.log(1 + 1 / a) for a in (noise, 1 + noise)]  # of other classes, of the label's
+    centre = [math.log(a) - s / 2 for a, s in zip((noise, 1 + noise), spread, strict=True)]
+    labels = categorical()
+
+    def log_prob(outputs: Tensor, y: Tensor) -> Tensor:
+        labels.log_prob(outputs.detach(), y)  # refuses what are no labels
+        chosen = outputs.gather(-1, y.expand(outputs.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+        other, own = (_log_normal(f, m, s) for f, m, s in zip((outputs, chosen), centre, spread, strict=True))
+        return other.sum(-1) - _log_normal(chosen, centre[0], spread[0]) + own
+
+    return Likelihood(log_prob, labels.predictive)
+
+
+def _log_normal(value: Tensor, mean: float, variance: float) -> Tensor:
+    return -0.5 * ((value - mean).square() / variance + math.log(variance) + _LOG_2PI)
+
+
 def gaussian_prior(network: Network, precision: float | Mapping[str, float]) -> Callable[[Tensor], Tensor]:
     """Make ``log p(theta) = sum_d log N(theta_d; 0, 1 / precision_d)``.
 
@@ -134,19 +176,34 @@ def gaussian_prior(network: Network, precision: float | Mapping[str, float]) -> 
         >>> gaussian_prior(mlp(1, 1), precision=2.0)(torch.zeros(1, 2))
         tensor([-1.1447])
     """
+    each = checked_precisions(network, precision)
+    sizes = {name: shape.numel() for name, shape in network.shapes.items()}
+    constant = 0.5 * sum(n * (math.log(each[name]) - _LOG_2PI) for name, n in sizes.items())
+    scale = of_each_weight(network, each)
+    return lambda theta: constant + _Quadratic.apply(theta, scale.to(theta.device))
+
+
+def checked_precisions(network: Network, precision: float | Mapping[str, float]) -> Mapping[str, float]:
+    """Give the precision of each named parameter.
+
+    Raises:
+        ValueError: If one is not above 0, or the names are not those of the network.
+    """
     refuse_module(network)
     each = precision if isinstance(precision, Mapping) else dict.fromkeys(network.shapes, precision)
     if each.keys() != network.shapes.keys():
         raise ValueError(f"precision names {sorted(each)}; wanted each of {sorted(network.shapes)} once")
     if bad := {name: value for name, value in each.items() if not 0 < value < math.inf}:
         raise ValueError(f"precision is {bad}; wanted finite numbers above 0 (1 / variance of the prior)")
-    sizes = {name: shape.numel() for name, shape in network.shapes.items()}
-    constant = 0.5 * sum(n * (math.log(each[name]) - _LOG_2PI) for name, n in sizes.items())
+    return each
+
+
+def of_each_weight(network: Network, each: Mapping[str, float]) -> Tensor:
+    """Spread a number of each named parameter over its weights, ``[D]``, or ``[]`` if they are all the same."""
     if len(set(each.values())) == 1:
-        scale = torch.tensor(next(iter(each.values())), dtype=network.dtype)
-    else:
-        scale = torch.cat([torch.full((n,), each[name], dtype=network.dtype) for name, n in sizes.items()])
-    return lambda theta: constant + _Quadratic.apply(theta, scale.to(theta.device))
+        return torch.tensor(next(iter(each.values())), dtype=network.dtype)
+    parts = [torch.full((shape.numel(),), each[name], dtype=network.dtype) for name, shape in network.shapes.items()]
+    return torch.cat(parts)
 
 
 class _Quadratic(torch.autograd.Function):

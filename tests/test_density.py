@@ -8,7 +8,7 @@ import torch
 from torch.distributions import Categorical, Normal
 
 from apdlab.data import batches
-from apdlab.density import LogDensity, categorical, gaussian, gaussian_prior, value_and_grad
+from apdlab.density import LogDensity, categorical, gaussian, gaussian_prior, noisy_dirichlet, value_and_grad
 from apdlab.networks import Network, WithNoise, mlp
 from apdlab.types import Batch, Data, Likelihood
 
@@ -260,3 +260,35 @@ REFUSED = {
 @pytest.mark.parametrize(("said", "call"), REFUSED.values(), ids=REFUSED)
 def test_densities_that_cannot_be_are_refused(said, call, refusal):
     assert said in refusal(call)
+
+
+@pytest.mark.parametrize("noise", [1e-3, 0.1, 2.0])
+def test_a_noisy_label_is_a_log_normal_with_the_moments_of_a_gamma(noise):
+    outputs, y = (
+        3 * torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64),
+        [0, 3, 1, 2, 2],
+    )
+    found = noisy_dirichlet(noise).log_prob(outputs, torch.tensor([y]))
+    for c in range(2):
+        for i, label in enumerate(y):
+            total = 0.0
+            for k in range(4):
+                a = noise + (k == label)
+                variance = math.log1p(1 / a)
+                mean = math.log(a) - variance / 2
+                assert math.exp(mean + variance / 2) == pytest.approx(a)  # mean and variance of Gamma(a, 1)
+                assert math.expm1(variance) * math.exp(2 * mean + variance) == pytest.approx(a)
+                total += Normal(mean, math.sqrt(variance)).log_prob(outputs[c, i, k])
+            assert float(found[c, i]) == pytest.approx(float(total))
+    torch.testing.assert_close(noisy_dirichlet(noise).predictive(outputs), outputs.log_softmax(-1))
+
+
+@pytest.mark.parametrize("noise", [0.0, -1.0, math.nan, math.inf])
+def test_labels_without_noise_are_refused(noise):
+    with pytest.raises(ValueError, match=r"noise is .*; wanted a finite number above 0"):
+        noisy_dirichlet(noise)
+
+
+def test_a_noisy_label_must_be_a_label():
+    with pytest.raises(ValueError, match="y has the label 7"):
+        noisy_dirichlet(0.1).log_prob(torch.zeros(1, 2, 3), torch.tensor([[0, 7]]))

@@ -46,6 +46,11 @@ DOUBT = torch.tensor([0.3, 0.1, 0.6, 0.2, 0.6, 0.0, 0.5])
 RIGHT = torch.tensor([True, True, False, True, True, True, False])
 STRANGERS = {"noise": torch.tensor([0.2, 0.7, 0.9, 0.9]), "turned": torch.tensor([0.1, 0.4])}
 EVERY = {m: BINS["sgld"] for m in COLOURS}
+SWEEP = {
+    m: {"temperature": [0.01, 0.1, 1.0], "mean": [0.1 + i, 0.2, 0.3], "error": [0.01, 0.02, 0.03]}
+    for i, m in enumerate(("nll", "ece"))
+}
+BLAMED = {name: SWEEP["nll" if name == "clean" else "ece"] for name in ("clean", "noisy Dirichlet", "wider", "a", "b")}
 FIGURES = {
     "reliability": lambda: figures.reliability_diagram(BINS, {m: 0.1 * i for i, m in enumerate(METHODS)}),
     "reliability of all": lambda: figures.reliability_diagram(EVERY, dict.fromkeys(COLOURS, 0.1)),
@@ -62,6 +67,8 @@ FIGURES = {
     "weight_pairs": lambda: figures.weight_pairs(WEIGHTS, ["u", "v", "w"]),
     "error_bars": lambda: figures.error_bars(POINTS_XY, GRID, GRID + 1, *SPREAD, GRID**3),
     "threshold": lambda: threshold_view().fig,
+    "sweep": lambda: figures.sweep(SWEEP, {"sgd": {"nll": (0.3, 0.02), "ece": (0.1, 0.01)}}),
+    "hypotheses": lambda: figures.hypotheses(BLAMED, dict.fromkeys(BLAMED, "not resolved")),
     "draw": lambda: DrawView(IMAGES, LABELS, PROBS, FILTERS, columns=3).fig,
 }
 
@@ -320,3 +327,31 @@ def test_a_view_of_doubt_wants_one_of_each(name, refusal):
     short = {"x": normal(6, 1, 6, 5), "titles": list("abcdef"), "right": RIGHT[:6]}[name]
     message = refusal(lambda: threshold_view(**{name: short}))
     assert message == f"{name} has 6 rows; wanted 7, one for each of doubt"
+
+
+def drawn_curve(bars):
+    """Temperatures, means and standard errors of what ``errorbar`` drew."""
+    line, _, (verticals,) = bars
+    low, high = np.array([segment[:, 1] for segment in verticals.get_segments()]).T
+    return {"temperature": line.get_xdata(), "mean": line.get_ydata(), "error": (high - low) / 2}
+
+
+def test_a_sweep_shows_means_with_errors_and_lines_with_bands():
+    fig = figures.sweep(SWEEP, {"sgd": {"nll": (0.3, 0.02), "ece": (0.1, 0.01)}})
+    for ax, curve, (mean, error) in zip(fig.axes, SWEEP.values(), [(0.3, 0.02), (0.1, 0.01)], strict=True):
+        found = drawn_curve(ax.containers[0])
+        assert {name: found[name] == pytest.approx(values) for name, values in curve.items()} == dict.fromkeys(
+            curve, True
+        )
+        assert [line.get_ydata() for line in ax.lines if line.get_linestyle() == "--"] == [[mean, mean]]
+        (band,) = ax.patches
+        assert (band.get_y(), band.get_height()) == pytest.approx((mean - error, 2 * error))
+        assert ax.get_xscale() == "log"
+
+
+def test_a_panel_of_a_hypothesis_has_its_curve_its_verdict_and_the_first_one():
+    fig = figures.hypotheses(BLAMED, dict.fromkeys(BLAMED, "cold"))
+    assert [ax.get_title() for ax in fig.axes] == [f"{name}: cold" for name in BLAMED]
+    for ax, name in zip(fig.axes, BLAMED, strict=True):
+        shown = [drawn_curve(bars)["mean"].tolist() for bars in ax.containers]
+        assert shown == [BLAMED[other]["mean"] for other in dict.fromkeys(("clean", name))]

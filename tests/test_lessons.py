@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from apdlab.lessons import AGREED_DOUBT, ANSWERED_SHARE, BLIND_MEASURE
+from apdlab.lessons import AGREED_DOUBT, ANSWERED_SHARE, BLIND_MEASURE, REAL_TEMPERATURE
 from apdlab.metrics import expected_entropy, mutual_information
 from apdlab.moments import moments
 
@@ -115,3 +115,35 @@ def test_the_answer_that_is_shown_is_the_largest_share():
     names = dict(zip(("doubt", "right"), answers(3), strict=True))
     exec("\n".join(code[:-1]), names)
     assert ANSWERED_SHARE.check(eval(code[-1], names), *answers(3))
+
+
+CHECKS = [
+    {"condition": name, "temperature": t, "kinetic": k}
+    for name, rows in {"sweep": {0.001: 50.0, 1.0: 1.0}, "minibatches": {0.01: 9.0, 1.0: 1.2}}.items()
+    for t, k in rows.items()
+]
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        (0.09, None),
+        (0.091, None),
+        (0.01, "too cold"),
+        (1.0, "too warm"),
+        (9.0, "multiply"),
+        (None, "None"),
+        ("x", "kind"),
+    ],
+)
+def test_the_real_temperature_is_the_share_times_the_one_asked_for(answer, word):
+    verdict = REAL_TEMPERATURE.check(answer, CHECKS)
+    assert verdict.right == (word is None)
+    assert word is None or word in verdict.text
+
+
+def test_the_answer_that_is_shown_is_the_real_temperature():
+    code = REAL_TEMPERATURE.answer.split("```")[1].removeprefix("python\n").strip().split("\n")
+    names = {"diagnostics": pd.DataFrame(CHECKS).set_index(["condition", "temperature"])}
+    exec(code[0], names)
+    assert eval(code[1], names) == pytest.approx(0.09)

@@ -1,6 +1,8 @@
 """Data: toy sets, image sets, and sets of your own."""
 
+from apdlab.data.augment import augmented, flips, shifts
 from apdlab.data.batches import Batches, batches
+from apdlab.data.cifar import cifar10
 from apdlab.data.idx import read_idx
 from apdlab.data.images import images, images_test
 from apdlab.data.own import data, scale_pixels, split
@@ -8,14 +10,18 @@ from apdlab.data.toy import cubic, digits, two_clusters, two_moons
 
 __all__ = [
     "Batches",
+    "augmented",
     "batches",
+    "cifar10",
     "cubic",
     "data",
     "digits",
+    "flips",
     "images",
     "images_test",
     "read_idx",
     "scale_pixels",
+    "shifts",
     "split",
     "two_clusters",
     "two_moons",

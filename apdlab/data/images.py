@@ -21,6 +21,7 @@ MIRRORS = {
     ),
     "kmnist": ("https://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
     "notmnist": ("https://github.com/davidflanagan/notMNIST-to-MNIST/raw/master/",),
+    "cifar10": ("https://www.cs.toronto.edu/~kriz/",),
 }
 
 # Published sums of the .gz files, and sums of what they unpack to. None is published for notMNIST: these are of the
@@ -58,6 +59,7 @@ MD5 = {
         "t10k-images-idx3-ubyte": "1e78b07d677d6e4de2c8857bafff012e",
         "t10k-labels-idx1-ubyte": "b10b3ef34b4e468313a7b24c216c6a53",
     },
+    "cifar10": {"cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530"},
 }
 
 
@@ -123,12 +125,16 @@ def images_test(name: str, *, device: torch.device | str = "cpu") -> Data:
 def _check_name(name: str, file: str) -> None:
     known = [known for known, files in MD5.items() if file in files]
     if name not in known:
-        hint = "; use images_test for its test images, the only part on offer" if name in MD5 else ""
+        hints = {
+            "notmnist": "; use images_test for its test images, the only part on offer",
+            "cifar10": "; use cifar10",
+        }
+        hint = hints.get(name, "")
         raise ValueError(f"name is {name!r}; wanted one of {', '.join(known)}{hint}")
 
 
 def _load(name: str, part: str) -> Data:
-    sources = [_find(name, f"{part}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1")]
+    sources = [find(name, f"{part}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1")]
     x, y = map(read_idx, sources)
     if x.shape[1:] != (28, 28):
         raise ValueError(f"{sources[0]} holds shape {list(x.shape)}; wanted images [N, 28, 28]")
@@ -139,7 +145,13 @@ def _load(name: str, part: str) -> Data:
     return data(x[:, None], y)
 
 
-def _find(name: str, file: str) -> Path:
+def find(name: str, file: str) -> Path:
+    """Find a published file of a set in ``APDLAB_DATA``, or download it.
+
+    Raises:
+        ValueError: If ``APDLAB_DATA`` is no folder, or the file is not the published one.
+        FileNotFoundError: If it is nowhere to be had.
+    """
     if not (root := os.environ.get("APDLAB_DATA")):
         return _download(name, file)
     if not (folder := Path(root).expanduser()).is_dir():

@@ -2,6 +2,7 @@
 
 from apdlab.figures.calibration import reliability_diagram, risk_coverage_curves
 from apdlab.figures.chains import distillation, traces
+from apdlab.figures.cold import hypotheses, sweep
 from apdlab.figures.digits import image_grid, predictive_rows
 from apdlab.figures.draw import DrawView
 from apdlab.figures.frontier import frontier
@@ -20,11 +21,13 @@ __all__ = [
     "distillation",
     "error_bars",
     "frontier",
+    "hypotheses",
     "image_grid",
     "predictive_rows",
     "reliability_diagram",
     "risk_coverage_curves",
     "step_size_bias",
+    "sweep",
     "traces",
     "weight_pairs",
 ]
