@@ -48,7 +48,7 @@ RIGHT = torch.tensor([True, True, False, True, True, True, False])
 STRANGERS = {"noise": torch.tensor([0.2, 0.7, 0.9, 0.9]), "turned": torch.tensor([0.1, 0.4])}
 EVERY = {m: BINS["sgld"] for m in COLOURS}
 MIXING = {"SGLD": normal(4, 30), "SGHMC": normal(4, 60, seed=1), "SGNHT": normal(4, 30, seed=2), "HMC": normal(2, 50)}
-PAST = {"functions": {"SGLD": normal(3, 20, 4), "SGHMC": normal(2, 31, 4, seed=1)}, "weights": {"SGHMC": normal(2, 31, 5)}}
+PAST = {"functions": {"SGLD": normal(3, 20, 4), "SGHMC": normal(2, 31, 4)}, "weights": {"SGHMC": normal(2, 31, 5)}}
 KEPT = {"SGLD": torch.arange(100, 300, 10), "SGHMC": torch.arange(40, 40 + 31 * 25, 25)}
 HEAT = {"kinetic": [0.01, 0.05, 0.3], "law": [0.02, 0.06, 0.2]}
 FIGURES = {

@@ -124,7 +124,7 @@ STEPS = [(60.0, 50.0, 20000.0), (20.0, 20.0, 400.0), (1.0, 5.0, 0.5)]  # frictio
 
 
 def variance_of(h, friction, precision, noise):
-    """The variance that the step leaves, by iterating its covariance: kick, half a drift, friction and noise, half a drift."""
+    """The variance that the step leaves, by iterating its covariance: kick, half a drift, friction, half a drift."""
     c = torch.tensor(-friction * h, dtype=torch.float64).exp()
     kick = torch.tensor([[1, 0], [-h * precision, 1]], dtype=torch.float64)
     drift, forget = torch.tensor([[1, h / 2], [0, 1]], dtype=torch.float64), torch.diag(torch.stack([c / c, c]))
@@ -141,7 +141,8 @@ def test_the_step_that_heats_by_a_twentieth_is_right(friction, precision, noise)
     low, high = 1e-9, 1.9 / precision**0.5
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if precision * variance_of(middle, friction, precision, noise) < 1.05 else (low, middle)
+        cold = precision * variance_of(middle, friction, precision, noise) < 1.05
+        low, high = (middle, high) if cold else (low, middle)
     assert HOT_BY_A_TWENTIETH.check(low, friction, precision, noise)
     for wrong in (0.9 * low, 1.1 * low):
         assert "too hot" in HOT_BY_A_TWENTIETH.check(wrong, friction, precision, noise).text
