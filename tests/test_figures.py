@@ -9,6 +9,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.patches import StepPatch
 from matplotlib.pyplot import get_fignums
 from matplotlib.transforms import Bbox
 
@@ -51,7 +52,15 @@ SWEEP = {
     for i, m in enumerate(("nll", "ece"))
 }
 BLAMED = {name: SWEEP["nll" if name == "clean" else "ece"] for name in ("clean", "noisy Dirichlet", "wider", "a", "b")}
+MIXING = {"SGLD": normal(4, 30), "SGHMC": normal(4, 60, seed=1), "SGNHT": normal(4, 30, seed=2), "HMC": normal(2, 50)}
+PAST = {"functions": {"SGLD": normal(3, 20, 4), "SGHMC": normal(2, 31, 4)}, "weights": {"SGHMC": normal(2, 31, 5)}}
+KEPT = {"SGLD": torch.arange(100, 300, 10), "SGHMC": torch.arange(40, 40 + 31 * 25, 25)}
+HEAT = {"kinetic": [0.01, 0.05, 0.3], "law": [0.02, 0.06, 0.2]}
 FIGURES = {
+    "ranks": lambda: figures.ranks(MIXING, bins=6),
+    "ranks of two": lambda: figures.ranks({"SGLD": MIXING["SGLD"], "a sampler of a long name": MIXING["HMC"]}),
+    "autocorrelations": lambda: figures.autocorrelations(KEPT, PAST),
+    "heat and speed": lambda: figures.heat_and_speed([1e-4, 3e-4, 1e-3], [0.4, 1.1, 3.0], HEAT, 0.05),
     "reliability": lambda: figures.reliability_diagram(BINS, {m: 0.1 * i for i, m in enumerate(METHODS)}),
     "reliability of all": lambda: figures.reliability_diagram(EVERY, dict.fromkeys(COLOURS, 0.1)),
     "risk and coverage": lambda: figures.risk_coverage_curves(CURVES),
@@ -327,6 +336,56 @@ def test_a_view_of_doubt_wants_one_of_each(name, refusal):
     short = {"x": normal(6, 1, 6, 5), "titles": list("abcdef"), "right": RIGHT[:6]}[name]
     message = refusal(lambda: threshold_view(**{name: short}))
     assert message == f"{name} has 6 rows; wanted 7, one for each of doubt"
+
+
+def test_ranks_are_those_among_the_draws_of_all_chains():
+    axes = FIGURES["ranks"]().axes
+    assert [ax.get_title() for ax in axes if ax.get_visible()] == list(MIXING)
+    for ax, draws in zip(axes, MIXING.values(), strict=False):
+        steps = [part for part in ax.patches if isinstance(part, StepPatch)]
+        everything, size = sorted(draws.flatten().tolist()), draws.numel()
+        for part, chain in zip(steps, draws.tolist(), strict=True):
+            bins = [6 * everything.index(value) // size for value in chain]
+            wanted = [6 * bins.count(b) / len(chain) for b in range(6)]
+            np.testing.assert_allclose(part.get_data().values, wanted)
+
+
+def test_the_band_of_ranks_holds_independent_draws():
+    inside = []
+    for seed in range(20):
+        (ax,) = figures.ranks({"independent": normal(4, 200, seed=seed)}).axes
+        band, *chains = ax.patches
+        low, high = band.get_y(), band.get_y() + band.get_height()
+        inside += [low <= value <= high for part in chains for value in part.get_data().values]
+    assert 0.975 <= np.mean(inside) <= 0.999  # 800 bins at 99 %, of discrete counts
+
+
+def test_autocorrelations_are_around_the_mean_of_all_chains():
+    for ax, samplers in zip(FIGURES["autocorrelations"]().axes, PAST.values(), strict=True):
+        for line, (name, draws) in zip(ax.get_lines(), samplers.items(), strict=True):
+            away, length = (draws - draws.mean((0, 1))).double(), draws.shape[1]
+            every = int(KEPT[name][1] - KEPT[name][0])
+            np.testing.assert_array_equal(line.get_xdata(), every * np.arange(length // 2))
+            for lag, rho in enumerate(line.get_ydata()):
+                covariance = (away[:, : length - lag] * away[:, lag:]).mean((0, 1))
+                np.testing.assert_allclose(rho, (covariance / away.square().mean((0, 1))).mean(), atol=1e-6)
+
+
+def test_chains_that_stay_apart_do_not_forget():
+    apart = normal(4, 50, 3) + 10 * torch.arange(4)[:, None, None]
+    (ax,) = figures.autocorrelations({"SGLD": torch.arange(50)}, {"weights": {"SGLD": apart}}).axes
+    assert min(ax.get_lines()[0].get_ydata()) > 0.9
+
+
+def test_heat_is_shown_against_speed_with_the_steps_at_the_points():
+    (ax,) = FIGURES["heat and speed"]().axes
+    bar, *lines = ax.get_lines()
+    assert set(bar.get_ydata()) == {0.05}
+    for line, (name, excess) in zip(lines, HEAT.items(), strict=True):
+        assert line.get_label() == name
+        np.testing.assert_array_equal(line.get_xydata(), np.stack([[0.4, 1.1, 3.0], excess], -1))
+    assert [text.get_text() for text in ax.texts] == ["h = 0.0001", "h = 0.0003", "h = 0.001"]
+    assert [text.xy for text in ax.texts] == [(0.4, 0.02), (1.1, 0.06), (3.0, 0.3)]
 
 
 def drawn_curve(bars):

@@ -1,12 +1,22 @@
 """Laws of the exercises of the notebooks: one answer is right, others are told what is off."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 import torch
 
-from apdlab.lessons import AGREED_DOUBT, ANSWERED_SHARE, BLIND_MEASURE, REAL_TEMPERATURE
+from apdlab.lessons import (
+    AGREED_DOUBT,
+    ANSWERED_SHARE,
+    BLIND_MEASURE,
+    HOT_BY_A_TWENTIETH,
+    REAL_TEMPERATURE,
+    WIDER_BY_A_QUARTER,
+)
 from apdlab.metrics import expected_entropy, mutual_information
 from apdlab.moments import moments
+from apdlab.samplers import laws
 
 
 def predictions(seed):
@@ -117,6 +127,44 @@ def test_the_answer_that_is_shown_is_the_largest_share():
     assert ANSWERED_SHARE.check(eval(code[-1], names), *answers(3))
 
 
+STEPS = [(60.0, 50.0, 20000.0), (20.0, 20.0, 400.0), (1.0, 5.0, 0.5)]  # friction, precision, gradient noise
+
+
+def variance_of(h, friction, precision, noise):
+    """The variance that the step leaves, by iterating its covariance: kick, half a drift, friction, half a drift."""
+    c = torch.tensor(-friction * h, dtype=torch.float64).exp()
+    kick = torch.tensor([[1, 0], [-h * precision, 1]], dtype=torch.float64)
+    drift, forget = torch.tensor([[1, h / 2], [0, 1]], dtype=torch.float64), torch.diag(torch.stack([c / c, c]))
+    step = drift @ forget @ drift @ kick
+    heard = drift @ forget @ drift @ torch.tensor([[0, 0], [0, h * h * noise]], dtype=torch.float64)
+    added = heard @ (drift @ forget @ drift).T + drift @ torch.diag(torch.stack([0 * c, 1 - c * c])) @ drift.T
+    for _ in range(60):  # doubling: after n rounds 2^n steps
+        added, step = added + step @ added @ step.T, step @ step
+    return added[0, 0].item()
+
+
+@pytest.mark.parametrize(("friction", "precision", "noise"), STEPS)
+def test_the_step_that_heats_by_a_twentieth_is_right(friction, precision, noise):
+    low, high = 1e-9, 1.9 / precision**0.5
+    for _ in range(60):
+        middle = (low + high) / 2
+        cold = precision * variance_of(middle, friction, precision, noise) < 1.05
+        low, high = (middle, high) if cold else (low, middle)
+    assert HOT_BY_A_TWENTIETH.check(low, friction, precision, noise)
+    for wrong in (0.9 * low, 1.1 * low):
+        assert "too hot" in HOT_BY_A_TWENTIETH.check(wrong, friction, precision, noise).text
+    assert "in place of None" in HOT_BY_A_TWENTIETH.check(None, friction, precision, noise).text
+    assert not HOT_BY_A_TWENTIETH.check(-1.0, friction, precision, noise)
+
+
+@pytest.mark.parametrize(("friction", "precision", "noise"), STEPS)
+def test_the_answer_that_is_shown_heats_by_a_twentieth(friction, precision, noise):
+    code = HOT_BY_A_TWENTIETH.answer.split("```")[1].removeprefix("python\n").strip().split("\n")
+    names = {"laws": laws, "friction": friction, "p": SimpleNamespace(precision=precision), "calmer": noise}
+    exec("\n".join(code[:-1]), names)
+    assert HOT_BY_A_TWENTIETH.check(eval(code[-1], names), friction, precision, noise)
+
+
 CHECKS = [
     {"condition": name, "temperature": t, "kinetic": k}
     for name, rows in {"sweep": {0.001: 50.0, 1.0: 1.0}, "minibatches": {0.01: 9.0, 1.0: 1.2}}.items()
@@ -147,3 +195,20 @@ def test_the_answer_that_is_shown_is_the_real_temperature():
     names = {"diagnostics": pd.DataFrame(CHECKS).set_index(["condition", "temperature"])}
     exec(code[0], names)
     assert eval(code[1], names) == pytest.approx(0.09)
+
+
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        ("target=gaussian&sampler=sgld&step_size=0.72", None),
+        ("target=gaussian&sampler=sgld&step_size=0.6", "1.129"),
+        ("target=gaussian&sampler=sgld&step_size=0.72&noise=1", "noise"),
+        ("target=gaussian&sampler=sghmc&step_size=0.72", "question is of sgld"),
+        ("target=moon", "kind"),
+        (None, "None"),
+    ],
+)
+def test_the_state_that_widens_by_a_quarter_is_one_of_sgld_and_of_the_step_alone(state, word):
+    verdict = WIDER_BY_A_QUARTER.check(state)
+    assert verdict.right == (word is None)
+    assert word is None or word in verdict.text

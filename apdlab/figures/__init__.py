@@ -6,6 +6,7 @@ from apdlab.figures.cold import hypotheses, sweep
 from apdlab.figures.digits import image_grid, predictive_rows
 from apdlab.figures.draw import DrawView
 from apdlab.figures.frontier import frontier
+from apdlab.figures.mixing import autocorrelations, heat_and_speed, ranks
 from apdlab.figures.playground import PlaygroundView, step_size_bias
 from apdlab.figures.regression import error_bars
 from apdlab.figures.style import COLOURS, NAMES
@@ -18,12 +19,15 @@ __all__ = [
     "DrawView",
     "PlaygroundView",
     "ThresholdView",
+    "autocorrelations",
     "distillation",
     "error_bars",
     "frontier",
+    "heat_and_speed",
     "hypotheses",
     "image_grid",
     "predictive_rows",
+    "ranks",
     "reliability_diagram",
     "risk_coverage_curves",
     "step_size_bias",
