@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from apdlab import __version__
@@ -75,6 +76,21 @@ class Run:
         from apdlab.store import Store
 
         return Store(Path(os.environ.get("APDLAB_STORE") or self.folder.parent / "store"))
+
+    def of(self, name: str) -> SimpleNamespace:
+        """Give what another notebook has in this profile, with this seed and device, e.g. to open the chains it keeps.
+
+        Args:
+            name: The other notebook, without its ending.
+
+        Returns:
+            Its parameters, each an attribute.
+
+        Raises:
+            ValueError: If the profile has no such notebook.
+        """
+        asked = {word: self.values[word] for word in ("profile", "seed", "device")}
+        return SimpleNamespace(**resolve(name, asked, notebooks_folder()))
 
     def figure(self, fig: "Figure", name: str, numbers: Any = None, caption: str = "") -> "Figure":
         """Save a figure as ``figures/<name>.png`` and ``.svg``, and its caption and numbers in ``numbers.json``.

@@ -19,7 +19,7 @@ import yaml
 # torch is imported where it is used: `apdlab reproduce --list` and a refusal must not wait for it.
 
 COMMON = {"profile": "smoke", "seed": 0, "device": "cpu", "interactive": True}
-RESERVED = {"name", "folder", "values", "figure", "numbers", "store"}  # what a Run has besides its parameters
+RESERVED = {"name", "folder", "values", "figure", "numbers", "of", "store"}  # what a Run has besides its parameters
 
 
 def notebooks_folder(folder: Path | None = None) -> Path:

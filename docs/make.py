@@ -24,6 +24,7 @@ NAMES = {
     "swag": "SWAG",
     "mixture": "Gaussian mixture",
     "thinned": "stored draws",
+    "sghmc": "SGHMC",
     "apd_raw": "APD, the paper's GAN",
 }
 SCORES = {
@@ -31,7 +32,7 @@ SCORES = {
     "nll": "NLL",
     "ece": "ECE",
     "mutual_information": "mutual information",
-    "tv": "total variation to SGLD",
+    "tv": "total variation to the chain",
     "correlation": "correlation of log mutual information",
 }
 COSTS = {"bytes": "bytes", "gradient_evaluations": "gradient evaluations", "seconds": "seconds"}
@@ -63,25 +64,25 @@ def keep(run: Path, name: str | None = None) -> None:
 
 
 def table(numbers: dict, columns: dict[str, str]) -> str:
-    """Tabulate a comparison of methods: the range over the repeats of a run, of costs the mean."""
-    rows: dict[str, list[dict]] = {}
+    """Tabulate a comparison of methods for each network: the range over the repeats of a run, of costs the mean."""
+    asked, networks = numbers["parameters"], {}
     for row in numbers["rows"]:
-        rows.setdefault(row["method"], []).append(row)
-    lines = ["| | " + " | ".join(columns.values()) + " |", "|---" * (len(columns) + 1) + "|"]
-    for method, repeats in rows.items():
-        values = {column: [row[column] for row in repeats] for column in columns}
-        cells = [mean(value) if column in COSTS else span(value) for column, value in values.items()]
-        lines.append("| " + " | ".join([NAMES[method], *cells]) + " |")
-    mixing = {row["name"]: row["r_hat_max"] for row in numbers["mixing"]}
-    asked = numbers["parameters"]
-    networks = "".join(f"{name}, " for name in asked.get("networks", []))
-    lines.append(
-        f"\nProfile `{asked['profile']}` ({networks}step size {asked['step_size']:g}, {asked['steps']:,} steps), "
-        f"seed {asked['seed']}. "
-        f"Lowest to highest of {len(repeats)} repeats. "
-        f"Largest R-hat: {mixing['functions']:.3f} of functions, {mixing['weights']:.2f} of weights."
-    )
-    return "\n".join(lines) + "\n"
+        networks.setdefault(row.get("network", ""), {}).setdefault(row["method"], []).append(row)
+    lines = []
+    for network, rows in networks.items():
+        name = network if "networks" in asked else ""
+        lines += [f"| {name} | " + " | ".join(columns.values()) + " |", "|---" * (len(columns) + 1) + "|"]
+        for method, repeats in rows.items():
+            values = {column: [row[column] for row in repeats] for column in columns}
+            cells = [mean(value) if column in COSTS else span(value) for column, value in values.items()]
+            lines.append("| " + " | ".join([NAMES[method], *cells]) + " |")
+        mixing = {row["name"]: row["r_hat_max"] for row in numbers["mixing"] if row.get("network", network) == network}
+        lines.append(
+            f"\nLowest to highest of {len(repeats)} repeats. "
+            f"Largest R-hat: {mixing['functions']:.3f} of functions, {mixing['weights']:.2f} of weights.\n"
+        )
+    lines[-1] += f"Profile `{asked['profile']}`, step size {asked['step_size']:g}, {asked['steps']:,} steps, "
+    return "\n".join(lines) + f"seed {asked['seed']}.\n"
 
 
 def span(values: list[float | None]) -> str:

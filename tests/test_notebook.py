@@ -45,6 +45,15 @@ def test_the_profile_fills_in_what_is_none(folder):
     assert (run.steps, run.step_size, run.name, run.folder) == (7, 1e-3, "demo", folder.parent / "runs" / "demo")
 
 
+def test_a_run_gives_what_another_notebook_has_in_its_profile(folder, monkeypatch):
+    monkeypatch.setenv("APDLAB_NOTEBOOKS", str(folder))
+    (folder / "params" / "smoke.yaml").write_text(SMOKE + "other: {steps: 70, long: 3}\n")
+    other = start(folder, seed=5, steps=7).of("other")
+    assert vars(other) == {**COMMON, "seed": 5, "steps": 70, "long": 3}
+    with pytest.raises(ValueError, match="unknown notebook in profile smoke 'another'; did you mean 'other'"):
+        start(folder).of("another")
+
+
 def test_no_parameter_can_hide_what_a_run_has(folder):
     run = notebook.Run("demo", folder, {})
     assert {word for word in dir(run) if not word.startswith("_")} == RESERVED

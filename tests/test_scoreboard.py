@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from apdlab.chains import Chains
-from apdlab.distill import pca
+from apdlab.diagnostics import summary
+from apdlab.distill import gaussian, pca
 from apdlab.draws import Draws
 from apdlab.fidelity import scores, total_variation, uncertainty_correlation
 from apdlab.networks import mlp
 from apdlab.posterior import mean_of_weights
-from apdlab.predict import predict_moments
-from apdlab.scoreboard import Entry, distil, gaps, hold_against, predictions, rows, within
+from apdlab.predict import label_log_probs, predict_moments
+from apdlab.scoreboard import Entry, distil, gaps, hold_against, mixing, predictions, rows, stand_ins, within
 from apdlab.streams import stream
 from apdlab.types import Cost, Data
 
@@ -150,3 +151,27 @@ class Copies:
 
     def __getitem__(self, mine):
         return self.learned[mine].thin()
+
+
+def test_beside_what_was_made_stand_as_many_draws_as_it_has_bytes_for_and_the_mean():
+    learned = chains(60)
+    made = distil({"gaussian": gaussian.fit}, learned, 4, DATA.x, seed=0)
+    by = {(entry.method, entry.seed): entry for entry in stand_ins(made, learned, "net", 7, Cost(120, 2.0))}
+    assert list(by) == [(method, seed) for method in ("gaussian", "thinned", "mean") for seed in (7, 8)]
+    posterior, own = made["gaussian"]
+    for c, seed in enumerate((7, 8)):
+        stored = learned[c : c + 1].thin()
+        each = stored[:1].nbytes
+        assert (
+            by["thinned", seed].posterior.nbytes <= posterior[:1].nbytes < by["thinned", seed].posterior.nbytes + each
+        )
+        torch.testing.assert_close(by["mean", seed].posterior.theta, stored.theta.mean(0, keepdim=True))
+        assert by["gaussian", seed].cost == (Cost(120, 2.0) + own).share(2)
+    with pytest.raises(ValueError, match="made is empty"):
+        stand_ins({}, learned, "net", 0, Cost(1, 1.0))
+
+
+def test_mixing_is_that_of_each_functions_and_each_weights_chains():
+    found = chains(60)
+    values = torch.stack([label_log_probs(found[c : c + 1].thin(), DATA) for c in range(len(found))])
+    assert mixing(found, DATA) == [summary(values, "functions"), summary(found.theta, "weights")]

@@ -1,19 +1,14 @@
-"""Posteriors side by side: one row of scores and costs for each, and how far each is from the one it stands for."""
+"""Posteriors that take part, one row of scores and costs for each, and how far each is from the one it stands for."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import pandas as pd
 import torch
-from torch import Tensor
 
-from apdlab.chains import Chains
-from apdlab.distill import Coordinates, Distilled, pca
 from apdlab.draws import Draws, Posterior
-from apdlab.fidelity import compare, portrait, scores, total_variation, uncertainty_correlation
+from apdlab.fidelity import scores, total_variation, uncertainty_correlation
 from apdlab.moments import Moments
-from apdlab.posterior import mean_of_weights
 from apdlab.predict import predict_moments
 from apdlab.streams import stream
 from apdlab.types import Cost, Data
@@ -100,42 +95,6 @@ def rows(
     ]
 
 
-def distil(
-    fits: Mapping[str, Callable[..., tuple]],
-    chains: Chains,
-    directions: int,
-    x: Tensor,
-    *,
-    seed: int,
-    through: Callable[..., tuple] = lambda network, fit, *args, **kwargs: fit(*args, **kwargs),
-) -> dict[str, tuple[Distilled, Cost]]:
-    """Distil the same chains by several methods, in the same principal directions, with every fifth state held out.
-
-    Args:
-        fits: Under the id of each method its ``fit(train, held_out, coordinates, x, *, seed)``.
-        chains: What they learn from.
-        directions: How many.
-        x: Inputs to compare predictions on, not the test set.
-        seed: Of all of them.
-        through: What calls a fit, e.g. ``store.fit``.
-
-    Returns:
-        What each found, and its cost.
-
-    Example:
-        >>> import torch
-        >>> from apdlab.distill import gaussian
-        >>> from apdlab.networks import mlp
-        >>> network, theta = mlp(2, 3), torch.randn(2, 60, 9, generator=torch.Generator().manual_seed(0))
-        >>> chains = Chains(network, theta, torch.arange(60), torch.zeros(2, 60))
-        >>> list(distil({"gaussian": gaussian.fit}, chains, 4, torch.ones(7, 2), seed=0))
-        ['gaussian']
-    """
-    train, held_out = chains.hold_out(5)
-    known = train, held_out, pca(train.theta, chains.network, directions), x
-    return {method: through(chains.network, fit, *known, seed=seed)[:2] for method, fit in fits.items()}
-
-
 def gaps(table: Iterable[dict], *, reference: str = "sgld") -> pd.DataFrame:
     """Subtract the reference's scores from all rows: accuracy, NLL, and mutual information as a share of its.
 
@@ -185,62 +144,3 @@ def within(gap: pd.DataFrame, **bars: float) -> pd.DataFrame:
     near = {name: gap[name] >= bar if name == "correlation" else gap[name].abs() <= bar for name, bar in bars.items()}
     groups = pd.DataFrame(near).groupby(["network", "method"], sort=False)
     return groups.sum().assign(repeats=groups.size())
-
-
-def hold_against(
-    learned: Chains,
-    made: Mapping[str, Distilled],
-    others: Mapping[str, Chains],
-    *,
-    x: Tensor,
-    out: Tensor,
-    n: int,
-    seed: int,
-) -> list[dict[str, str | int | float]]:
-    """Compare what was distilled from chains with draws held out of it, in weights, predictions, and doubt elsewhere.
-
-    Beside each method stand the draws that it learned from (``floor``: where even these are far, no distiller of them
-    can be near), nine of them (``thinned``), and their mean. Weights are compared in up to 64 principal coordinates of
-    the learned draws, each divided by its standard deviation.
-
-    Args:
-        learned: The draws that the methods learned from, ``G`` chains.
-        made: What each method made of them.
-        others: Draws held out, ``G`` chains each, under a name that says how.
-        x: Inputs like those of the data, ``[N, ...]``.
-        out: Inputs unlike them, ``[M, ...]``.
-        n: How many draws of each to compare, fewer where there are fewer.
-        seed: Of the draws.
-
-    Returns:
-        For each chain, held-out set and method the numbers of ``fidelity.compare``.
-
-    Example:
-        >>> import torch
-        >>> from apdlab.networks import mlp
-        >>> network, theta = mlp(2, 3), torch.randn(2, 60, 9, generator=torch.Generator().manual_seed(0))
-        >>> learned, late = Chains(network, theta, torch.arange(60), torch.zeros(2, 60)).split(0.6)
-        >>> found = hold_against(learned, {}, {"late": late}, x=torch.ones(7, 2), out=torch.zeros(7, 2), n=20, seed=0)
-        >>> [row["method"] for row in found[:3]]
-        ['floor', 'thinned', 'mean']
-    """
-    n = min(n, learned.theta.shape[1], *(other.theta.shape[1] for other in others.values()))
-    axes = pca(learned.theta, learned.network, min(64, learned.theta.shape[1] // 4, learned.network.size), whitening=1)
-    found = []
-    for c in range(len(learned)):
-        mine, known = slice(c, c + 1), learned[c : c + 1].thin()
-        look = partial(portrait, encode=partial(_encode, axes.of(mine)), x=x, out=out)
-        sets = {"floor": known.thin(n)}
-        sets |= {m: q[mine].sample(n, generator=stream(seed, m, c, x.device)) for m, q in made.items()}
-        sets |= {"thinned": known.thin(min(9, n)), "mean": mean_of_weights(known)}
-        views, codes = {method: look(draws) for method, draws in sets.items()}, _encode(axes.of(mine), known.theta)
-        for name, other in others.items():
-            truth = look(other[mine].thin(n))
-            for method, view in views.items():
-                row = compare(view, truth, codes, generator=stream(seed, "directions", c))
-                found.append({"held_out": name, "method": method, "chain": c} | row)
-    return found
-
-
-def _encode(axes: Coordinates, theta: Tensor) -> Tensor:
-    return axes.encode(theta[None])[0]
