@@ -117,8 +117,9 @@ def far_and_near(m: Moments, reference: Moments, distance: Tensor, near: float =
 def verdict(rows: Mapping[str, Mapping[str, float]], floor: str = "hmc") -> list[str]:
     """Say by rules what rows of :func:`far_and_near` bear out, one line each.
 
-    Near enough to the reference is a total variation below twice the floor; epistemic uncertainty grows with distance
-    if it is larger far from the data than near them and their rank correlation is above 0.
+    A posterior is as HMC's if its total variation is below twice the floor, and its epistemic uncertainty is between
+    half and twice HMC's both near and far. It grows with distance if it is larger far from the data than near them, and
+    their rank correlation is above 0.
 
     Args:
         rows: Under the ids of methods.
@@ -134,7 +135,8 @@ def verdict(rows: Mapping[str, Mapping[str, float]], floor: str = "hmc") -> list
     for method, row in rows.items():
         if method == floor:
             continue
-        how = "as HMC" if row["total_variation"] < 2 * least else "unlike HMC"
+        alike = row["total_variation"] < 2 * least and all(0.5 < row[f"{name}_share"] < 2 for name in ("near", "far"))
+        how = "as HMC" if alike else "unlike HMC"
         doubt = "grows" if row["far"] > row["near"] and row["grows"] > 0 else "does not grow"
         sides = f"from {row['near']:.3f} near to {row['far']:.3f} far"
         shares = f"({row['near_share']:.2f} and {row['far_share']:.2f} of HMC's)"

@@ -67,6 +67,7 @@ class Budget(NamedTuple):
         leapfrogs: In a move of HMC.
         moves: Of HMC; the first quarter is warm-up.
         descent: Steps of gradient descent to the point estimate.
+        learning_rate: Of that descent.
         directions: Principal directions that distillers work in.
         gan_steps: Generator steps.
     """
@@ -79,6 +80,7 @@ class Budget(NamedTuple):
     leapfrogs: int = 15
     moves: int = 400
     descent: int = 1000
+    learning_rate: float = 0.1
     directions: int = 64
     gan_steps: int = 300
 
@@ -168,7 +170,8 @@ def learn(
     gold = replace(gold, network=single, theta=gold.theta.float())
     start = torch.stack([single.init(g) for g in streams(seed, "toy init", len(sets))]).to(x.device)
     once = side_by_side(sets, 1, torch.float32)
-    points, _ = store.fit(single, sgd.fit, density, start, once, steps=budget.descent, learning_rate=0.1)
+    descent = {"steps": budget.descent, "learning_rate": budget.learning_rate}
+    points, _ = store.fit(single, sgd.fit, density, start, once, **descent)
     fits = {"apd": partial(gan.fit, steps=budget.gan_steps, recipe=RECIPE), "gaussian": gaussian.fit}
     made = distil(fits, langevin, budget.directions, x, seed=seed, through=store.fit)
     own = [slice(i * budget.chains, (i + 1) * budget.chains) for i in range(len(sets))]

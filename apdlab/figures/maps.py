@@ -45,7 +45,7 @@ def uncertainty_maps(axis: Tensor, data: Data, said: Mapping[str, Moments], log_
         6
     """
     with styled():
-        fig, axes = panels(9.6, 2.05 * len(said) + 0.95, len(said), len(TITLES), sharex=True, sharey=True)
+        fig, axes = panels(9.6, 2.2 * len(said) + 0.95, len(said), len(TITLES), sharex=True, sharey=True)
         columns = [axes[j :: len(TITLES)] for j in range(len(TITLES))]
         for (name, title), places in zip(TITLES.items(), columns, strict=True):
             for ax, m in zip(places, said.values(), strict=True):
@@ -188,7 +188,14 @@ def _map(ax: Axes, axis: Tensor, values: Tensor, measure: str) -> object:
     low, high = float(axis[0]), float(axis[-1])
     pad = (high - low) / (len(axis) - 1) / 2  # nodes are the middles of pixels
     cmap, top = _SCALES[measure]
-    style = {"origin": "lower", "cmap": cmap, "vmin": 0, "vmax": top, "extent": (low - pad, high + pad) * 2}
+    style = {
+        "origin": "lower",
+        "interpolation": "bilinear",
+        "cmap": cmap,
+        "vmin": 0,
+        "vmax": top,
+        "extent": (low - pad, high + pad) * 2,
+    }
     return ax.imshow(values.numpy(force=True), **style)
 
 

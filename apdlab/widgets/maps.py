@@ -52,7 +52,7 @@ def map_explorer(view: MapView) -> widgets.VBox:
 def _controls(view: MapView) -> dict[str, widgets.Widget]:
     sets, noises, sizes, methods = view.atlas.choices()
     axis, most = view.atlas.axis.tolist(), max(map(len, next(iter(view.atlas.sheets.values())).log_probs.values()))
-    place = {"min": axis[0], "max": axis[-1], "step": axis[1] - axis[0], "readout_format": ".1f"}
+    place = {"min": axis[0], "max": axis[-1], "step": round(axis[1] - axis[0], 4), "readout_format": ".1f"}
     options = {
         "data_set": sets,
         "noise": noises,
