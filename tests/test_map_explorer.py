@@ -30,6 +30,7 @@ def explorer():
     view = MapView(atlas(), BEGIN)
     grid, image = map_explorer(view).children
     names = ["data_set", "noise", "size", "method", "measure", "draws", "draw", "x1", "x2"]
+    assert [child.description for child in grid.children][-2:] == names[-2:]
     return view, dict(zip(names, grid.children, strict=True)), image
 
 
@@ -67,6 +68,7 @@ def test_a_control_moves_the_picture_and_back(name, value):
     wanted = wanted._replace(draws=min(wanted.draws, SIZES[wanted.method]))
     assert image.value != before and view.settings == wanted
     assert drawn(view) == drawn(MapView(atlas(), wanted))
+    assert image.value == map_explorer(MapView(atlas(), wanted)).children[1].value
     controls[name].value = first
     assert image.value == before and view.settings == BEGIN
 
@@ -77,7 +79,7 @@ def test_the_sliders_rest_at_a_point_estimate_and_remember():
     before = image.value
     controls["method"].value = "sgd"
     assert controls["draws"].disabled and controls["draw"].disabled
-    assert (view.settings.draws, view.settings.draw) == (1, 0) and view.fig.get_suptitle().endswith(": 1 draw")
+    assert (view.settings.draws, view.settings.draw) == (1, 0) and view.title.endswith(": 1 draw")
     controls["method"].value = "sgld"
     assert not controls["draws"].disabled and image.value == before
 

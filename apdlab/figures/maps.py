@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from contourpy import contour_generator
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -120,7 +121,7 @@ class MapView:
         >>> atlas = Atlas(torch.linspace(-5, 5, 3), {("clusters", 0.5, 2): sheet})
         >>> view = MapView(atlas, Settings("clusters", 0.5, 2, "sgld"))
         >>> view.show(view.settings._replace(draws=6))
-        >>> view.fig.get_suptitle()
+        >>> view.title
         'SGLD on clusters, noise 0.5, 2 points a class: 6 draws'
     """
 
@@ -130,7 +131,6 @@ class MapView:
         with styled():
             self.fig = figure(9.6, 4.9)
             self.fig.set_layout_engine("none")  # fixed places: solving for them at each move costs more than drawing
-            self._title = self.fig.suptitle(" ", x=0.05, y=0.97, ha="left", fontsize=11)
             plane, bar, side = (self.fig.add_axes(box) for box in _PLACES)
             self._image = _map(plane, atlas.axis, seen.image, settings.measure)
             self._boundary = plane.add_collection(_lines(atlas.axis, (), color="white", lw=2.2))
@@ -144,8 +144,22 @@ class MapView:
             side.set(
                 xlim=(0, 1), ylim=(0, 1.02), xlabel="probability of class 1, at the cross", ylabel="share of draws"
             )
-            self._words = self.fig.text(0.62, 0.86, " ", va="top", fontsize=10, family="monospace", linespacing=1.35)
+            self._title = plane.text(0, 1.05, " ", transform=plane.transAxes, fontsize=11)
+            words = {"va": "top", "fontsize": 10, "family": "monospace", "linespacing": 1.35}
+            self._words = side.text(0, 1.85, " ", transform=side.transAxes, **words)
+            self._frames = [ax.spines[edge] for ax in (plane, side) for edge in ("left", "bottom")]
             self.show(settings)
+
+    @property
+    def title(self) -> str:
+        """What is shown."""
+        return self._title.get_text()
+
+    @property
+    def moving(self) -> list[Artist]:
+        """What ``show`` moves, from below; the colour bar, too, changes with the measure."""
+        lines = [self._boundary, self._line, *self._points, self._cross]
+        return [self._image, *lines, self._stairs, self._mean, *self._frames, self._title, self._words]
 
     def show(self, settings: Settings) -> None:
         """Move to other settings.

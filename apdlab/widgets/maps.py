@@ -32,16 +32,16 @@ def map_explorer(view: MapView) -> widgets.VBox:
         >>> [type(child).__name__ for child in box.children]
         ['GridBox', 'Image']
     """
-    picture, controls = Picture(view.fig), _controls(view)
+    picture, controls = Picture(view.fig, moving=view.moving), _controls(view)
 
-    def move(_: object) -> None:
+    def move(change: dict) -> None:
         asked = Settings(**{name: control.value for name, control in controls.items()})
         there = len(view.atlas.log_probs(asked))
         for name, most in (("draws", there), ("draw", there - 1)):
             controls[name].disabled = there == 1
             asked = asked._replace(**{name: min(getattr(asked, name), most)})
         view.show(asked)
-        picture.refresh()
+        picture.redraw() if change["owner"] is controls["measure"] else picture.refresh()
 
     for control in controls.values():
         control.observe(move, names="value")
