@@ -6,14 +6,14 @@ import pytest
 import torch
 from sklearn.datasets import make_moons
 
-from apdlab import toys
+from apdlab import paper, toys
 from apdlab.chains import Chains
 from apdlab.density import categorical, gaussian
 from apdlab.diagnostics import mcse_mean, summary
 from apdlab.distill import gan, raw
 from apdlab.networks import mlp
 from apdlab.store import Store
-from apdlab.toys import SETS, Budget, clusters, learn, mixing, moons, paper_chain, side_by_side, snapshots, survey
+from apdlab.toys import SETS, Budget, clusters, learn, mixing, moons, side_by_side, survey
 from apdlab.types import Data
 
 TINY = Budget(2, 0.01, 40, 8, 0.1, 3, 16, 5, 0.1, 4, 2)
@@ -133,11 +133,11 @@ def test_a_survey_learns_every_set_of_every_noise_and_size(tmp_path):
 
 def test_a_short_training_is_the_beginning_of_a_long_one(tmp_path):
     store = Store(tmp_path)
-    path, point = paper_chain(clusters(seeded(), 5, 0.5), steps=60, chains=2, descent=4, seed=0, store=store)
+    path, point = paper.paper_chain(clusters(seeded(), 5, 0.5), steps=60, chains=2, descent=4, seed=0, store=store)
     assert path.theta.shape == (2, 45, 162) and len(point) == 1
-    found, trace = snapshots(path, INPUTS, [2, 5], seed=0, store=store)
+    found, trace = paper.snapshots(path, INPUTS, [2, 5], seed=0, store=store)
     train, held_out = path.hold_out(5)
-    how = {"steps": 2, "seed": 0, "recipe": toys.PAPER}
+    how = {"steps": 2, "seed": 0, "recipe": paper.RECIPE}
     short, _, beginning = gan.fit(train, held_out, raw(train.theta, path.network), INPUTS, **how)
     torch.testing.assert_close(trace.critic_cost[:2], beginning.critic_cost)
     torch.testing.assert_close(found[2].codes.theta, short.codes.theta)
