@@ -10,6 +10,7 @@ from apdlab.lessons import (
     AGREED_DOUBT,
     ANSWERED_SHARE,
     BLIND_MEASURE,
+    ENOUGH_DRAWS,
     HOT_BY_A_TWENTIETH,
     REAL_TEMPERATURE,
     WIDER_BY_A_QUARTER,
@@ -212,3 +213,30 @@ def test_the_state_that_widens_by_a_quarter_is_one_of_sgld_and_of_the_step_alone
     verdict = WIDER_BY_A_QUARTER.check(state)
     assert verdict.right == (word is None)
     assert word is None or word in verdict.text
+
+
+OPINIONS = (2 * torch.randn(40, 30, 2, generator=torch.Generator().manual_seed(1))).log_softmax(-1)
+
+
+def test_one_number_of_draws_is_enough_for_the_first_time():
+    shares = [float(mutual_information(moments(OPINIONS[:k])).mean()) for k in range(1, 41)]
+    enough = next(k for k, share in enumerate(shares, 1) if share >= 0.95 * shares[-1])
+    assert 5 < enough < 30
+    for k in range(1, 41):
+        verdict = ENOUGH_DRAWS.check(k, OPINIONS)
+        assert verdict.right == (k == enough)
+        assert k == enough or ("more" if k < enough else "fewer") in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"), [(None, "None"), (0, "1 to 40"), (41, "1 to 40"), (2.5, "1 to"), ("x", "kind")]
+)
+def test_no_number_of_draws_is_told_so(answer, word):
+    assert word in ENOUGH_DRAWS.check(answer, OPINIONS).text
+
+
+def test_the_answer_that_is_shown_is_enough():
+    code = ENOUGH_DRAWS.answer.split("```")[1].removeprefix("python\n").strip().split("\n")
+    names = {"mutual_information": mutual_information, "moments": moments, "opinions": OPINIONS}
+    exec(code[0], names)
+    assert ENOUGH_DRAWS.check(eval(code[1], names), OPINIONS)

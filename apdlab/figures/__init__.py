@@ -1,11 +1,13 @@
 """Figures: arrays in, a matplotlib ``Figure`` out; they draw and compute nothing."""
 
+from apdlab.figures.bands import regression_bands
 from apdlab.figures.calibration import reliability_diagram, risk_coverage_curves
 from apdlab.figures.chains import distillation, traces
 from apdlab.figures.cold import hypotheses, sweep
 from apdlab.figures.digits import image_grid, predictive_rows
 from apdlab.figures.draw import DrawView
 from apdlab.figures.frontier import frontier
+from apdlab.figures.maps import MapView, training_maps, uncertainty_maps
 from apdlab.figures.mixing import autocorrelations, heat_and_speed, ranks
 from apdlab.figures.playground import PlaygroundView, step_size_bias
 from apdlab.figures.regression import error_bars
@@ -17,6 +19,7 @@ __all__ = [
     "COLOURS",
     "NAMES",
     "DrawView",
+    "MapView",
     "PlaygroundView",
     "ThresholdView",
     "autocorrelations",
@@ -28,10 +31,13 @@ __all__ = [
     "image_grid",
     "predictive_rows",
     "ranks",
+    "regression_bands",
     "reliability_diagram",
     "risk_coverage_curves",
     "step_size_bias",
     "sweep",
     "traces",
+    "training_maps",
+    "uncertainty_maps",
     "weight_pairs",
 ]

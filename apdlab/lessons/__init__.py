@@ -1,6 +1,7 @@
 """What the notebooks ask, with hints, answers and checks: one file a notebook."""
 
 from apdlab.lessons.cold import REAL_TEMPERATURE
+from apdlab.lessons.maps import ENOUGH_DRAWS
 from apdlab.lessons.mixing import HOT_BY_A_TWENTIETH
 from apdlab.lessons.own import ANSWERED_SHARE
 from apdlab.lessons.performance import BLIND_MEASURE
@@ -11,6 +12,7 @@ __all__ = [
     "AGREED_DOUBT",
     "ANSWERED_SHARE",
     "BLIND_MEASURE",
+    "ENOUGH_DRAWS",
     "HOT_BY_A_TWENTIETH",
     "REAL_TEMPERATURE",
     "WIDER_BY_A_QUARTER",
