@@ -82,7 +82,9 @@ def effective_rank(shares: Tensor) -> Tensor:
     return torch.special.entr(shares).sum(-1).exp()
 
 
-def verdict(fidelity: Iterable[dict], *, bar: float = 1.5, near: str = "every fifth", far: str = "another chain") -> pd.DataFrame:
+def verdict(
+    fidelity: Iterable[dict], *, bar: float = 1.5, near: str = "every fifth", far: str = "another chain"
+) -> pd.DataFrame:
     """Judge what each method distilled: a posterior, the path of its chain, or neither.
 
     All is in parts of a floor, what the draws that it learned from reach themselves. A chain's draws ``stray`` as much
@@ -113,7 +115,9 @@ def verdict(fidelity: Iterable[dict], *, bar: float = 1.5, near: str = "every fi
     """
     frame = pd.DataFrame(fidelity)
     if missing := {near, far} - set(frame.held_out):
-        raise ValueError(f"fidelity lacks {sorted(missing)}; wanted these sets held out, or their names as near and far")
+        raise ValueError(
+            f"fidelity lacks {sorted(missing)}; wanted these sets held out, or their names as near and far"
+        )
     if "floor" not in set(frame.method):
         raise ValueError(f"fidelity has the methods {sorted(set(frame.method))}; wanted floor among them")
     mean = frame.groupby(["held_out", "method"], sort=False)[list(SPACES.values())].mean()

@@ -1,6 +1,6 @@
 r"""Flow matching: codes of draws from noise by a velocity that was learned by regression, without an adversary.
 
-Noise ``z_0 ~ N(0, I)`` moves along ``dz/dt = v(z, t)`` to a code at ``t = 1``. On the straight path from noise to a code,
+Noise ``z_0 ~ N(0, I)`` moves along ``dz/dt = v(z, t)`` to a code at ``t = 1``. On the straight path to one,
 ``z_t = (1 - (1 - sigma) t) z_0 + t z_1``, the velocity is ``z_1 - (1 - sigma) z_0``, and ``v`` minimises
 ``E |v(z_t, t) - (z_1 - (1 - sigma) z_0)|^2`` over ``t ~ U(0, 1)``: one loss, that falls. Codes are whitened first, so
 that only the shape beyond a Gaussian is left to learn, and ``v = 0`` already has their mean and covariance.
@@ -76,7 +76,7 @@ class Recipe(NamedTuple):
         checkpoints: Among how many, evenly spaced, one is chosen.
     """
 
-    hidden: int = 96
+    hidden: int = 64
     blocks: int = 3
     batch: int = 256
     learning_rate: float = 1e-3
@@ -172,7 +172,9 @@ def fit(
     refuse_unlike(train, held_out, coordinates)
     _refuse_recipe(recipe, steps, coordinates)
     start, kept = time.perf_counter(), []
-    training = _Training(coordinates.encode(train.theta), recipe, steps, stream(seed, "flow", device=train.theta.device))
+    training = _Training(
+        coordinates.encode(train.theta), recipe, steps, stream(seed, "flow", device=train.theta.device)
+    )
     checkpoints = {steps * (i + 1) // recipe.checkpoints for i in range(recipe.checkpoints)}
     for step in range(1, steps + 1):
         training.step()
@@ -184,7 +186,9 @@ def fit(
 
 def _refuse_recipe(recipe: Recipe, steps: int, coordinates: Coordinates) -> None:
     if coordinates.basis is None:
-        raise ValueError("coordinates are the weights themselves; wanted a few directions: pca(train.theta, network, k)")
+        raise ValueError(
+            "coordinates are the weights themselves; wanted a few directions: pca(train.theta, network, k)"
+        )
     if not is_count(steps) or not is_count(recipe.checkpoints, steps):
         wanted = "1 <= checkpoints <= steps, whole numbers"
         raise ValueError(f"steps is {steps}, checkpoints {recipe.checkpoints}; wanted {wanted}")

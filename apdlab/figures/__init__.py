@@ -11,14 +11,17 @@ from apdlab.figures.playground import PlaygroundView, step_size_bias
 from apdlab.figures.regression import error_bars
 from apdlab.figures.style import COLOURS, NAMES
 from apdlab.figures.threshold import ThresholdView
+from apdlab.figures.weight_view import Look, WeightView
 from apdlab.figures.weights import weight_pairs
 
 __all__ = [
     "COLOURS",
     "NAMES",
     "DrawView",
+    "Look",
     "PlaygroundView",
     "ThresholdView",
+    "WeightView",
     "autocorrelations",
     "distillation",
     "error_bars",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-import torch
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from torch import Tensor
 
@@ -62,8 +62,8 @@ class WeightView:
         >>> theta = torch.randn(2, 20, network.size, generator=generator)
         >>> view = WeightView(network, {"my chain": {"sgld": theta[0], "apd": theta[1]}}, image=(4, 4))
         >>> view.show(view.look._replace(layer="3.weight", unit=2, draw=19))
-        >>> view.fig.get_suptitle()
-        'my chain, draw 19 of 20'
+        >>> view.fig.axes[-1].get_title()
+        'APD, unit 2: mean'
     """
 
     def __init__(
@@ -87,6 +87,11 @@ class WeightView:
         self._build()
         self.show(self.look)
 
+    @property
+    def moving(self) -> list[Artist]:
+        """What another draw or unit moves; all else changes with other weights or posteriors only."""
+        return [*self._marks, *(part for ax in self._units for part in (ax.images[0], ax.title))]
+
     def columns(self, chain: str, method: str, layer: str) -> Tensor:
         """Select the weights of a layer, ``[S, rows, columns]``: what goes into each unit."""
         units, height, width = self.layers[layer]
@@ -100,7 +105,7 @@ class WeightView:
         """
         self._refuse_look(look)
         self.look, pair = look, (self.methods[0], look.method)
-        self._title.set_text(f"{look.chain}, draw {look.draw} of {self.draws}")
+        self._title.set_text(f"Draws of {look.chain}: {NAMES[pair[0]]} and {NAMES[pair[1]]}")
         layers = [self.columns(look.chain, method, look.layer) for method in pair]
         self._show_pair([w.flatten(1)[:, [look.a, look.b]] for w in layers], pair)
         self._show_plane([self.planes[look.chain][method] for method in pair], pair)
@@ -115,15 +120,21 @@ class WeightView:
             self._sides = [self.fig.add_axes(at) for at in ((0.08, 0.8, 0.3, 0.09), (0.39, 0.45, 0.07, 0.34))]
             self._plane = self.fig.add_axes((0.57, 0.45, 0.41, 0.44))
             self._units = [bare(self.fig.add_axes((0.03 + 0.245 * i, 0.02, 0.2, 0.29))) for i in range(4)]
+            for ax in self._units:
+                ax.imshow([[0.0]], cmap="RdBu_r", interpolation="nearest", aspect="auto", extent=(0, 1, 0, 1))
             self._plane.set(xlabel="leading direction, standard deviations", ylabel="second direction")
             self._heads = [self.fig.text(0.08, y, "", size=9.5) for y in (0.925, 0.9)]
             self._clouds = [self._cloud(ax, size) for ax in (self._pair, self._plane) for size in (7, 9)]
             self._marks = [self._mark(ax) for ax in (self._pair, self._plane) for _ in range(2)]
             (self._path,) = self._plane.plot([], [], color=COLOURS[self.methods[0]], lw=0.6, alpha=0.6)
-            self._steps = [[self._outline(ax, kind) for _ in range(2)] for ax, kind in zip(self._sides, "vh", strict=True)]
+            self._steps = [
+                [self._outline(ax, kind) for _ in range(2)] for ax, kind in zip(self._sides, "vh", strict=True)
+            ]
             for ax in self._sides:
                 bare(ax)
-            self._legend = self._plane.legend(self._clouds[2:], ["", ""], loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+            self._legend = self._plane.legend(
+                self._clouds[2:], ["", ""], loc="lower right", bbox_to_anchor=(1, 1), ncols=2
+            )
 
     def _show_pair(self, values: list[Tensor], methods: tuple[str, str]) -> None:
         a, b = (v.numpy(force=True) for v in values)
@@ -169,11 +180,9 @@ class WeightView:
         shown = [part for v in values for part in (v[self.look.draw], v.mean(0))]
         limit = max(np.quantile(np.abs(v), 0.995) for v in values) or 1.0
         for i, (ax, weights) in enumerate(zip(self._units, shown, strict=True)):
-            (image,) = ax.images or (ax.imshow(np.zeros(shape), cmap="RdBu_r", interpolation="nearest", aspect="auto"),)
-            image.set(data=weights.reshape(shape), extent=(0, shape[1], shape[0], 0), clim=(-limit, limit))
-            ax.set(xlim=(0, shape[1]), ylim=(shape[0], 0))
-            ax.set_title(f"{NAMES[methods[i // 2]]}: {'mean' if i % 2 else 'this draw'}", fontsize=9.5)
-        self._units[0].set_ylabel(f"into unit {self.look.unit}")
+            ax.images[0].set(data=weights.reshape(shape), clim=(-limit, limit))
+            what = "mean" if i % 2 else f"draw {self.look.draw}"
+            ax.set_title(f"{NAMES[methods[i // 2]]}, unit {self.look.unit}: {what}", fontsize=9.5)
 
     def _cloud(self, ax: Axes, size: float) -> object:
         return ax.scatter([], [], s=size, alpha=0.45, lw=0)

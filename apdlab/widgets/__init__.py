@@ -4,5 +4,6 @@ from apdlab.widgets.draws import draw_explorer
 from apdlab.widgets.picture import Picture
 from apdlab.widgets.playground import Playground
 from apdlab.widgets.threshold import threshold_explorer
+from apdlab.widgets.weights import weight_explorer
 
-__all__ = ["Picture", "Playground", "draw_explorer", "threshold_explorer"]
+__all__ = ["Picture", "Playground", "draw_explorer", "threshold_explorer", "weight_explorer"]

@@ -2,8 +2,8 @@
 
 import ipywidgets as widgets
 
-from apdlab.figures.weight_view import Look, WeightView
 from apdlab.figures.style import NAMES
+from apdlab.figures.weight_view import Look, WeightView
 from apdlab.widgets.picture import Picture
 
 
@@ -27,11 +27,13 @@ def weight_explorer(view: WeightView) -> widgets.VBox:
         >>> view.look.draw
         7
     """
-    picture, controls = Picture(view.fig), _controls(view)
+    picture, controls = Picture(view.fig, moving=view.moving), _controls(view)
 
     def move(_: object = None) -> None:
+        before = view.look
         view.show(Look(**{name: control.value for name, control in controls.items()}))
-        picture.refresh()
+        same = view.look == before._replace(unit=view.look.unit, draw=view.look.draw)
+        picture.refresh() if same else picture.redraw()
 
     def change_layer(change: dict) -> None:
         for name, top in _tops(view, change["new"]).items():
