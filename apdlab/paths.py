@@ -7,6 +7,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from apdlab.chains import Chains
+from apdlab.diagnostics import walk_correlation
+from apdlab.distill import pca
 from apdlab.types import is_count
 
 SPACES = {"weights": "sliced_wasserstein", "predictions": "total_variation"}
@@ -80,6 +83,35 @@ def effective_rank(shares: Tensor) -> Tensor:
         tensor(2.)
     """
     return torch.special.entr(shares).sum(-1).exp()
+
+
+def sum_up(chains: Chains) -> dict[str, float]:
+    """Say whether chains walk: one row of a table, means over the chains.
+
+    Args:
+        chains: Of 6 states or more each.
+
+    Returns:
+        ``states`` of a chain, the ``effective_rank`` of its spectrum and that ``of_a_walk`` as long, the
+        ``leading_share`` of its variance, and how well its four leading components are ``cosines`` of time.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.networks import mlp
+        >>> walk = torch.randn(2, 50, 760, generator=torch.Generator().manual_seed(0)).cumsum(1)
+        >>> row = sum_up(Chains(mlp(64, 10, 10), walk, torch.arange(50), torch.zeros(2, 50)))
+        >>> bool(row["cosines"] > 0.9), bool(abs(row["effective_rank"] / row["of_a_walk"] - 1) < 0.1)
+        (True, True)
+    """
+    shares, states = spectrum(chains.theta), chains.theta.shape[1]
+    components = pca(chains.theta, chains.network, 4).encode(chains.theta)
+    return {
+        "states": states,
+        "effective_rank": effective_rank(shares).mean().item(),
+        "of_a_walk": effective_rank(walk_spectrum(states)).item(),
+        "leading_share": shares[:, 0].mean().item(),
+        "cosines": walk_correlation(components).mean().item(),
+    }
 
 
 def verdict(

@@ -700,7 +700,7 @@ def distillers(dice):
     yield from each("flow steps", lambda v: fits["flow"](train, held_out, coordinates, x, steps=v), no_counts(dice))
     recipes = {"checkpoints": [*no_counts(dice), 2], "learning_rate": not_positive(dice)}
     recipes |= dict.fromkeys(("hidden", "blocks", "batch", "moves"), no_counts(dice))
-    recipes |= dict.fromkeys(("smoothing", "average"), [1.5, *negative(dice)])
+    recipes |= {word: [1.5, *negative(dice)] for word in ("smoothing", "average")}
     for word, values in recipes.items():
         yield from each(
             (f"flow {word}", word),

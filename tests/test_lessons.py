@@ -12,10 +12,12 @@ from apdlab.lessons import (
     BLIND_MEASURE,
     HOT_BY_A_TWENTIETH,
     REAL_TEMPERATURE,
+    SHARE_OF_A_WALK,
     WIDER_BY_A_QUARTER,
 )
 from apdlab.metrics import expected_entropy, mutual_information
 from apdlab.moments import moments
+from apdlab.paths import walk_spectrum
 from apdlab.samplers import laws
 
 
@@ -212,3 +214,13 @@ def test_the_state_that_widens_by_a_quarter_is_one_of_sgld_and_of_the_step_alone
     verdict = WIDER_BY_A_QUARTER.check(state)
     assert verdict.right == (word is None)
     assert word is None or word in verdict.text
+
+
+@pytest.mark.parametrize("length", [30, 700])
+def test_the_share_of_a_walk_ten_times_as_long_is_right_and_others_are_told_why_not(length):
+    code = SHARE_OF_A_WALK.answer.split("```")[1].removeprefix("python\n").strip()
+    right = eval(code, {"walk_spectrum": walk_spectrum, "kept": length})
+    assert SHARE_OF_A_WALK.check(right, length) and SHARE_OF_A_WALK.check(float(right) + 0.005, length)
+    for wrong, why in ((None, "in place of None"), (61, "from 0 to 1"), (0.061, "smaller"), (0.9, "larger")):
+        assert not (verdict := SHARE_OF_A_WALK.check(wrong, length)) and why in verdict.text
+    assert not SHARE_OF_A_WALK.check("most", length)

@@ -87,7 +87,7 @@ def test_the_distances_named_are_those_of_the_marginals(seed):
 def test_the_plane_is_that_of_the_leading_directions_of_the_first_posterior():
     shown = view()
     theta = SETS["a walk"]["sgld"].double()
-    u, s, vh = torch.linalg.svd(theta - theta.mean(0), full_matrices=False)
+    _, s, vh = torch.linalg.svd(theta - theta.mean(0), full_matrices=False)
     sd = s[0] / (len(theta) - 1) ** 0.5
     for i, method in enumerate(("sgld", "apd"), start=2):
         expected = (SETS["a walk"][method].double() - theta.mean(0)) @ vh[:2].T / sd

@@ -7,6 +7,7 @@ from apdlab.figures.digits import image_grid, predictive_rows
 from apdlab.figures.draw import DrawView
 from apdlab.figures.frontier import frontier
 from apdlab.figures.mixing import autocorrelations, heat_and_speed, ranks
+from apdlab.figures.paths import planes, spectra
 from apdlab.figures.playground import PlaygroundView, step_size_bias
 from apdlab.figures.regression import error_bars
 from apdlab.figures.style import COLOURS, NAMES
@@ -29,10 +30,12 @@ __all__ = [
     "heat_and_speed",
     "hypotheses",
     "image_grid",
+    "planes",
     "predictive_rows",
     "ranks",
     "reliability_diagram",
     "risk_coverage_curves",
+    "spectra",
     "step_size_bias",
     "sweep",
     "traces",

@@ -52,6 +52,10 @@ class WeightView:
             others stand for. The sets have the same posteriors.
         image: Height and width of what the first layer sees, if that is an image; else a unit is shown as a strip.
 
+    Attributes:
+        look: What is shown now.
+        apart: How far the marginals of its two weights are apart, ``W1 / sd`` each.
+
     Raises:
         ValueError: If there are not two posteriors, an id is unknown, sets differ, or draws do not fit the network.
 
@@ -152,7 +156,8 @@ class WeightView:
                 patch.set_edgecolor(COLOURS[method])
             limits = {"xlim": (low[i], high[i]), "ylim": (0, 1.1 * np.max(shares))}
             self._sides[i].set(**limits if i == 0 else {"xlim": limits["ylim"], "ylim": limits["xlim"]})
-        for head, name, far in zip(self._heads, names, marginal_distance(values[1], values[0]).tolist(), strict=True):
+        self.apart = marginal_distance(values[1], values[0]).tolist()
+        for head, name, far in zip(self._heads, names, self.apart, strict=True):
             head.set_text(f"{name}: the marginals are {far:.2f} sd apart (W1)")
 
     def _show_plane(self, values: list[np.ndarray], methods: tuple[str, str]) -> None:
