@@ -92,7 +92,7 @@ def test_halving_the_moves_makes_four_times_the_error():
 def test_codes_have_the_mean_and_covariance_of_the_draws(steps):
     train, _, posterior = fitted(steps, recipe=TINY._replace(checkpoints=1))
     real = posterior.coordinates.encode(train.theta)
-    same = posterior.codes.sample(4000, stream(0, "moments"))  # the noise that they were matched on
+    same = posterior.codes.sample(2000, stream(0, "moments"))  # the noise that they were matched on
     torch.testing.assert_close(same.mean(1), real.mean(1), rtol=0, atol=1e-4)
     torch.testing.assert_close(covariance(same), covariance(real), rtol=1e-3, atol=1e-4)
     fresh = posterior.codes.sample(20000, stream(1, "test"))

@@ -249,7 +249,7 @@ class _Training:
         t = torch.rand(stack, self.recipe.batch, 1, generator=self.rng, device=self.rng.device, dtype=z_1.dtype)
         return z_1, torch.empty_like(z_1).normal_(generator=self.rng), t
 
-    def flow(self, rng: torch.Generator, n: int = 4000) -> Flow:
+    def flow(self, rng: torch.Generator, n: int = 2000) -> Flow:
         """Give the flow as it is now, with the mean and covariance of the real codes."""
         recipe, (stack, _, k) = self.recipe, self.real.shape
         straight = torch.eye(k, dtype=self.real.dtype, device=self.real.device).expand(stack, k, k)

@@ -52,16 +52,15 @@ def planes(points: Mapping[str, Mapping[str, Tensor]], others: Mapping[str, Tens
     """
     methods = list(next(iter(points.values())))
     with styled():
-        fig, axes = panels(2.6 * (len(methods) - 1) + 0.4, 2.8 * len(points) + 0.3, len(points), len(methods) - 1)
+        fig, axes = panels(2.4 * (len(methods) - 1) + 0.6, 2.5 * len(points) + 0.6, len(points), len(methods) - 1)
         fig.supxlabel("leading direction of the chain", size=10)
-        fig.supylabel("second direction", size=10)
         cells = [(name, method) for name in points for method in methods[1:]]
         for ax, (name, method) in zip(axes, cells, strict=True):
             _path(ax, points[name][methods[0]], methods[0])
             if name in others:
                 _scatter(ax, others[name], "0.3", "another chain", marker="x", s=8, lw=0.7)
             _scatter(ax, points[name][method], COLOURS[method], NAMES[method], s=9, lw=0)
-            ax.set_title(f"{name}: {NAMES[method]}")
+            ax.set(title=NAMES[method], ylabel=f"{name}\nsecond direction" if method == methods[1] else "")
             ax.set_aspect("equal", "datalim")
         handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
         fig.legend(handles.values(), handles, loc="outside upper center", ncols=len(handles))

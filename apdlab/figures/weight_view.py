@@ -14,7 +14,7 @@ from apdlab.fidelity import marginal_distance
 from apdlab.figures.style import COLOURS, NAMES, bare, figure, styled
 from apdlab.networks import Network
 
-BINS = 30
+BINS = 20
 
 
 class Look(NamedTuple):
