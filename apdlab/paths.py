@@ -119,20 +119,20 @@ def verdict(
 ) -> pd.DataFrame:
     """Judge what each method distilled: a posterior, the path of its chain, or neither.
 
-    All is in parts of a floor, what the draws that it learned from reach themselves. A chain's draws ``stray`` as much
-    as they are farther from another chain than from others of the same path; a method ``copies`` the path if it is as
-    near to it as the floor, and ``stands`` for another chain if it is as near to that as the floor. What stands for
-    another chain is the posterior only if the chain's own draws do not stray.
+    A set of draws ``strays`` as much as it is farther from another chain than from others of the path that it comes
+    from. In parts of the floor, what the draws that were learned from reach themselves, a method ``copies`` the path,
+    and ``stands`` for another chain. If the chain's own draws stray by more than ``bar``, what strays as well is a path;
+    if they do not, what stands for another chain within ``bar`` floors is the posterior.
 
     Args:
         fidelity: Rows as :func:`apdlab.scoreboard.hold_against` gives them, ``floor`` among the methods.
-        bar: How many floors are near.
+        bar: How many floors are near, and what straying is.
         near: The set held out between the states that were learned from.
         far: The set that is another chain.
 
     Returns:
-        For each method and each space, ``weights`` (sliced Wasserstein distance) and ``predictions`` (total variation):
-        ``strays``, ``copies``, ``stands``, ratios of means over chains, and what it ``distils``.
+        For each method, the floor too, and each space, ``weights`` (sliced Wasserstein distance) and ``predictions``
+        (total variation): ``strays``, ``copies``, ``stands``, ratios of means over chains, and what it ``distils``.
 
     Raises:
         ValueError: If a set or the floor is missing.
@@ -143,7 +143,7 @@ def verdict(
         >>> rows = [row("every fifth", "floor", 0.1), row("another chain", "floor", 0.8)]
         >>> rows += [row("every fifth", "apd", 0.12), row("another chain", "apd", 0.8)]
         >>> verdict(rows).distils.tolist()
-        ['path', 'path']
+        ['path', 'path', 'path', 'path']
     """
     frame = pd.DataFrame(fidelity)
     if missing := {near, far} - set(frame.held_out):
@@ -154,15 +154,13 @@ def verdict(
         raise ValueError(f"fidelity has the methods {sorted(set(frame.method))}; wanted floor among them")
     mean = frame.groupby(["held_out", "method"], sort=False)[list(SPACES.values())].mean()
     floor = mean.xs("floor", level="method")
-    columns = {
-        "strays": floor.loc[far] / floor.loc[near] + 0 * mean.loc[near],
-        "copies": mean.loc[near] / floor.loc[near],
-        "stands": mean.loc[far] / floor.loc[far],
-    }
-    found = pd.concat({name: part.drop("floor").stack() for name, part in columns.items()}, axis=1)
+    columns = {"strays": mean.loc[far] / mean.loc[near]}
+    columns |= {"copies": mean.loc[near] / floor.loc[near], "stands": mean.loc[far] / floor.loc[far]}
+    found = pd.concat({name: part.stack() for name, part in columns.items()}, axis=1)
     found.index = found.index.set_levels(list(SPACES), level=1).set_names(["method", "space"])
-    path, posterior = found.strays > bar, (found.strays <= bar) & (found.stands <= bar)
+    apart = (floor.loc[far] / floor.loc[near] > bar).to_numpy()
+    walks = pd.Series([*apart] * len(mean.loc[near]), index=found.index)
     found["distils"] = "neither"
-    found.loc[path & (found.copies <= bar), "distils"] = "path"
-    found.loc[posterior, "distils"] = "posterior"
+    found.loc[walks & (found.strays > bar), "distils"] = "path"
+    found.loc[~walks & (found.stands <= bar), "distils"] = "posterior"
     return found

@@ -46,7 +46,8 @@ VERDICTS = {
     (1.0, 1.2, 3.0, 1.2): "posterior",  # nearer to what it stands for than to its own chain
     (1.0, 1.2, 1.0, 1.9): "neither",
     (1.0, 6.0, 1.2, 6.0): "path",
-    (1.0, 6.0, 2.0, 6.0): "neither",
+    (1.0, 6.0, 2.0, 6.0): "path",
+    (1.0, 6.0, 5.0, 6.0): "neither",  # a blur, as far from its own path
     (0.5, 0.9, 0.5, 0.9): "path",
 }
 
@@ -62,7 +63,9 @@ def test_a_verdict_follows_from_four_distances(distances, expected):
     found = verdict(rows).loc["apd"]
     near, far, near_apd, far_apd = distances
     assert found.distils.to_dict() == {"weights": expected, "predictions": "posterior"}
-    expected_ratios = [far / near, near_apd / near, far_apd / far]
+    expected_ratios = [far_apd / near_apd, near_apd / near, far_apd / far]
+    own = verdict(rows).loc["floor"]
+    assert own.distils.to_dict() == {"weights": "path" if far > 1.5 * near else "posterior", "predictions": "posterior"}
     assert found.loc["weights", ["strays", "copies", "stands"]].tolist() == pytest.approx(expected_ratios)
 
 
