@@ -82,7 +82,7 @@ class Recipe(NamedTuple):
     learning_rate: float = 1e-3
     smoothing: float = 0.02
     average: float = 0.999
-    moves: int = 20
+    moves: int = 10
     checkpoints: int = 2
 
 
