@@ -121,8 +121,8 @@ def verdict(
 
     A set of draws ``strays`` as much as it is farther from another chain than from others of the path that it comes
     from. In parts of the floor, what the draws that were learned from reach themselves, a method ``copies`` the path,
-    and ``stands`` for another chain. If the chain's own draws stray by more than ``bar``, what strays, too, is a path; if
-    they do not, what stands for another chain within ``bar`` floors is the posterior.
+    and ``stands`` for another chain. If the chain's own draws stray by more than ``bar``, what strays, too, is a path;
+    if they do not, what stands for another chain within ``bar`` floors is the posterior.
 
     Args:
         fidelity: Rows as :func:`apdlab.scoreboard.hold_against` gives them, ``floor`` among the methods.
