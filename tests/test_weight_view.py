@@ -57,8 +57,10 @@ def test_after_any_moves_it_is_what_a_new_view_shows(seed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_is_shown_are_the_draws(seed):
-    shown = view()
-    shown.show(look := any_look(shown, random.Random(seed)))
+    shown, dice = view(), random.Random(seed)
+    while not (look := any_look(shown, dice)).unit:
+        continue
+    shown.show(look)
     for i, method in enumerate(("sgld", look.method)):
         theta = SETS[look.chain][method]
         layer = NETWORK.unravel(theta)[look.layer].flatten(1)
