@@ -13,7 +13,7 @@ from apdlab import diagnostics, fidelity, metrics, scoreboard
 from apdlab.chains import Chains
 from apdlab.data import batches, cubic, data, split, two_clusters, two_moons
 from apdlab.density import LogDensity, categorical, gaussian, gaussian_prior
-from apdlab.distill import gan, mixture, pca, raw, standardised
+from apdlab.distill import flow, gan, mixture, pca, raw, standardised
 from apdlab.distill import gaussian as low_rank
 from apdlab.distill.generator import Latent
 from apdlab.draws import Draws
@@ -659,9 +659,11 @@ def distillers(dice):
     train, held_out = chains.split(0.8)
     coordinates, x, other = pca(train.theta, network, 3), randn(4, 2), mlp(3, 3)
     small = gan.Recipe(hidden=(4,), batch=4, checkpoints=1, critic_steps=1)
+    flowing = flow.Recipe(hidden=4, blocks=1, batch=4, moves=2, checkpoints=1)
     fits = {
         "gan": lambda *args, recipe=small, steps=1: gan.fit(*args, steps=steps, seed=0, recipe=recipe),
         "gaussian": lambda *args: low_rank.fit(*args, seed=0),
+        "flow": lambda *args, recipe=flowing, steps=1: flow.fit(*args, steps=steps, seed=0, recipe=recipe),
         "mixture": lambda *args, components=2: mixture.fit(*args, seed=0, components=components),
     }  # fmt: skip
     alien = Chains(other, randn(2, 20, 12), torch.arange(20), randn(2, 20))
@@ -693,6 +695,16 @@ def distillers(dice):
         yield from each(
             (f"recipe {word}", word),
             lambda v, w=word: fits["gan"](train, held_out, coordinates, x, recipe=small._replace(**{w: v})),
+            values,
+        )
+    yield from each("flow steps", lambda v: fits["flow"](train, held_out, coordinates, x, steps=v), no_counts(dice))
+    recipes = {"checkpoints": [*no_counts(dice), 2], "learning_rate": not_positive(dice)}
+    recipes |= dict.fromkeys(("hidden", "blocks", "batch", "moves"), no_counts(dice))
+    recipes |= {word: [1.5, *negative(dice)] for word in ("smoothing", "average")}
+    for word, values in recipes.items():
+        yield from each(
+            (f"flow {word}", word),
+            lambda v, w=word: fits["flow"](train, held_out, coordinates, x, recipe=flowing._replace(**{w: v})),
             values,
         )
     yield from each("latent", lambda v: Latent(*v), [(0, 0), (-1, 2), (2, -1), (-dice.randint(2, 99), 0)])

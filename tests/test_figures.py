@@ -41,6 +41,7 @@ POINTS = {
     m: {"networks": sizes, "nll": normal(4, seed=i).tolist(), "mutual_information": normal(4, seed=i + 5).tolist()}
     for i, (m, sizes) in enumerate(SIZES.items())
 }
+LADDER = normal(3, 9).abs().sort(descending=True).values + 0.01
 GRID = torch.linspace(-2, 2, 9)
 POINTS_XY, SPREAD = Data(normal(5, 1), normal(5, 1, seed=1)), (GRID.abs() + 1, GRID.square() / 2)
 DOUBT = torch.tensor([0.3, 0.1, 0.6, 0.2, 0.6, 0.0, 0.5])
@@ -74,6 +75,10 @@ FIGURES = {
     "image_grid": lambda: figures.image_grid(IMAGES, ["a", "b", "c"], columns=2),
     "predictive_rows": lambda: figures.predictive_rows(IMAGES, LABELS, PROBS),
     "weight_pairs": lambda: figures.weight_pairs(WEIGHTS, ["u", "v", "w"]),
+    "spectra": lambda: figures.spectra(
+        {"a walk": LADDER, "mixed": LADDER[:1, :5]}, {"a walk": LADDER[0], "mixed": LADDER[1, :5]}
+    ),
+    "planes": lambda: figures.planes(dict.fromkeys(("a walk", "mixed"), WEIGHTS), {"mixed": WEIGHTS["apd"]}),
     "error_bars": lambda: figures.error_bars(POINTS_XY, GRID, GRID + 1, *SPREAD, GRID**3),
     "threshold": lambda: threshold_view().fig,
     "sweep": lambda: figures.sweep(SWEEP, {"sgd": {"nll": (0.3, 0.02), "ece": (0.1, 0.01)}}),

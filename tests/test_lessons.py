@@ -13,10 +13,12 @@ from apdlab.lessons import (
     ENOUGH_DRAWS,
     HOT_BY_A_TWENTIETH,
     REAL_TEMPERATURE,
+    SHARE_OF_A_WALK,
     WIDER_BY_A_QUARTER,
 )
 from apdlab.metrics import expected_entropy, mutual_information
 from apdlab.moments import moments
+from apdlab.paths import walk_spectrum
 from apdlab.samplers import laws
 
 
@@ -240,3 +242,13 @@ def test_the_answer_that_is_shown_is_enough():
     names = {"mutual_information": mutual_information, "moments": moments, "opinions": OPINIONS}
     exec(code[0], names)
     assert ENOUGH_DRAWS.check(eval(code[1], names), OPINIONS)
+
+
+@pytest.mark.parametrize("length", [30, 700])
+def test_the_share_of_a_walk_ten_times_as_long_is_right_and_others_are_told_why_not(length):
+    code = SHARE_OF_A_WALK.answer.split("```")[1].removeprefix("python\n").strip()
+    right = eval(code, {"walk_spectrum": walk_spectrum, "kept": length})
+    assert SHARE_OF_A_WALK.check(right, length) and SHARE_OF_A_WALK.check(float(right) + 0.005, length)
+    for wrong, why in ((None, "in place of None"), (61, "from 0 to 1"), (0.061, "smaller"), (0.9, "larger")):
+        assert not (verdict := SHARE_OF_A_WALK.check(wrong, length)) and why in verdict.text
+    assert not SHARE_OF_A_WALK.check("most", length)

@@ -8,7 +8,7 @@ import torch
 from apdlab.chains import Chains
 from apdlab.data import batches
 from apdlab.density import LogDensity, categorical, gaussian_prior
-from apdlab.distill import gan, gaussian, mixture, pca, raw, standardised
+from apdlab.distill import flow, gan, gaussian, mixture, pca, raw, standardised
 from apdlab.draws import Draws
 from apdlab.metrics import mutual_information
 from apdlab.networks import mlp
@@ -21,6 +21,7 @@ WIDE = dropout.mlp(2, 30, 3)  # 183 weights, of more masks than are drawn
 X = torch.randn(15, 2, generator=torch.Generator().manual_seed(9))
 TOY = gan.Recipe(hidden=(8,), batch=10, checkpoints=2)
 PAPER = gan.PAPER._replace(hidden=(8, 8, 8), batch=10)
+FLOW = flow.Recipe(hidden=4, blocks=1, batch=10, moves=5)
 
 
 @cache
@@ -64,6 +65,7 @@ POSTERIORS = {
                                  4 * 2 * 5 * 27, True),
     "a generator": (lambda: gan.fit(*blocks(), X, steps=4, seed=0, recipe=TOY)[0], 4 * 2 * 5 * 27, True),
     "a mixture": (lambda: mixture.fit(*blocks(), X, seed=0, components=3)[0], 4 * 2 * 5 * 27, True),
+    "a flow": (lambda: flow.fit(*blocks(), X, steps=4, seed=0, recipe=FLOW)[0], 4 * 2 * 5 * 27, True),
     "a generator of weights": (lambda: gan.fit(*weights(raw), X, steps=2, seed=0, recipe=PAPER)[0], 4 * 2 * 9 * 27,
                                True),
     "a generator of scaled weights": (lambda: gan.fit(*weights(standardised), X, steps=2, seed=0, recipe=PAPER)[0],

@@ -7,7 +7,15 @@ import pytest
 import scipy.stats
 import torch
 
-from apdlab.fidelity import mean_error, nearest_ratio, sd_error, sliced_wasserstein, two_sample_accuracy, weights
+from apdlab.fidelity import (
+    marginal_distance,
+    mean_error,
+    nearest_ratio,
+    sd_error,
+    sliced_wasserstein,
+    two_sample_accuracy,
+    weights,
+)
 
 
 def seeded(seed=0):
@@ -245,3 +253,19 @@ def test_the_generator_decides_and_nothing_else(name):
     first = DISTANCES[name](*SETS)
     torch.manual_seed(1)
     assert DISTANCES[name](*SETS) == first and isinstance(first, float)
+
+
+@pytest.mark.parametrize("entries", [1, 100, 2**22], ids="chunks of {} entries".format)
+@pytest.mark.parametrize("shapes", [(1, 2, 3), (9, 30, 17), (12, 12, 5)], ids=str)
+def test_distances_of_marginals_are_scipy_s_weight_by_weight(shapes, entries, monkeypatch):
+    monkeypatch.setattr(weights, "ENTRIES", entries)
+    s, t, d = shapes
+    a, b = normal(s, d) * torch.linspace(0.5, 3, d) + 0.4, 2 * normal(t, d, seed=1)
+    expected = [scipy.stats.wasserstein_distance(x, y) / y.std(ddof=1) for x, y in zip(a.T.numpy(), b.T.numpy())]  # noqa: B905
+    assert marginal_distance(a, b).tolist() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(("s", "t"), [(50, 50), (200, 800)])
+def test_equal_gaussian_marginals_are_as_far_apart_as_stated(s, t):
+    found = marginal_distance(normal(s, 2000), normal(t, 2000, seed=1)).mean().item()
+    assert found == pytest.approx(1.3 * (1 / s + 1 / t) ** 0.5, rel=0.1)

@@ -1,6 +1,18 @@
 """Distillers: what turns draws into a posterior that no longer needs them."""
 
-from apdlab.distill import gan, gaussian, judge, mixture
+from apdlab.distill import flow, gan, gaussian, judge, mixture
 from apdlab.distill.coordinates import Codes, Coordinates, Distilled, pca, raw, standardised
 
-__all__ = ["Codes", "Coordinates", "Distilled", "gan", "gaussian", "judge", "mixture", "pca", "raw", "standardised"]
+__all__ = [
+    "Codes",
+    "Coordinates",
+    "Distilled",
+    "flow",
+    "gan",
+    "gaussian",
+    "judge",
+    "mixture",
+    "pca",
+    "raw",
+    "standardised",
+]

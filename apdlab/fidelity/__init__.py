@@ -2,12 +2,20 @@
 
 from apdlab.fidelity.predictions import agreement, scores, total_variation, uncertainty_correlation
 from apdlab.fidelity.side_by_side import Portrait, compare, portrait
-from apdlab.fidelity.weights import mean_error, nearest_ratio, sd_error, sliced_wasserstein, two_sample_accuracy
+from apdlab.fidelity.weights import (
+    marginal_distance,
+    mean_error,
+    nearest_ratio,
+    sd_error,
+    sliced_wasserstein,
+    two_sample_accuracy,
+)
 
 __all__ = [
     "Portrait",
     "agreement",
     "compare",
+    "marginal_distance",
     "mean_error",
     "nearest_ratio",
     "portrait",

@@ -199,6 +199,31 @@ def nearest_ratio(generated: Tensor, train: Tensor, held_out: Tensor) -> float:
     return _nearest(generated, train) / unit
 
 
+def marginal_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Compute how far the marginal of each weight is off, in standard deviations: ``W1(a_d, b_d) / sd(b_d)``.
+
+    It sees the shape of each weight's law, and nothing of how weights depend on each other. Between equal laws it is
+    not 0: about ``1.3 sqrt(1/S + 1/T)`` for independent Gaussian draws.
+
+    Args:
+        a: Weights of one posterior, ``[S, D]``, one draw or more.
+        b: Weights of the one to come near to, ``[T, D]``, two draws or more.
+
+    Returns:
+        ``[D]``; not finite where a weight does not move in ``b``.
+
+    Raises:
+        ValueError: If the shapes do not fit, or an entry is not finite.
+
+    Example:
+        >>> import torch
+        >>> b = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
+        >>> marginal_distance(b + 2**0.5, b)
+        tensor([1.0000, 1.0000], dtype=torch.float64)
+    """
+    return torch.cat([_wasserstein(x, y) / y.std(0) for x, y in _columns(a, b, least=(1, 2))])
+
+
 def _columns(a: Tensor, b: Tensor, least: tuple[int, int]) -> Iterator[tuple[Tensor, Tensor]]:
     """Walk through all columns of both, some at a time, in float64."""
     for name, x, rows in (("a", a, least[0]), ("b", b, least[1])):

@@ -9,19 +9,23 @@ from apdlab.figures.draw import DrawView
 from apdlab.figures.frontier import frontier
 from apdlab.figures.maps import MapView, training_maps, uncertainty_maps
 from apdlab.figures.mixing import autocorrelations, heat_and_speed, ranks
+from apdlab.figures.paths import planes, spectra
 from apdlab.figures.playground import PlaygroundView, step_size_bias
 from apdlab.figures.regression import error_bars
 from apdlab.figures.style import COLOURS, NAMES
 from apdlab.figures.threshold import ThresholdView
+from apdlab.figures.weight_view import Look, WeightView
 from apdlab.figures.weights import weight_pairs
 
 __all__ = [
     "COLOURS",
     "NAMES",
     "DrawView",
+    "Look",
     "MapView",
     "PlaygroundView",
     "ThresholdView",
+    "WeightView",
     "autocorrelations",
     "distillation",
     "error_bars",
@@ -29,11 +33,13 @@ __all__ = [
     "heat_and_speed",
     "hypotheses",
     "image_grid",
+    "planes",
     "predictive_rows",
     "ranks",
     "regression_bands",
     "reliability_diagram",
     "risk_coverage_curves",
+    "spectra",
     "step_size_bias",
     "sweep",
     "traces",

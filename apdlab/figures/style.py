@@ -15,9 +15,11 @@ COLOURS: dict[str, str] = {method: _PALETTE[i] for method, i in _INDEX.items()} 
     "swag": "#332288",
     "mixture": "#882255",
     "hmc": "#1a1a1a",
+    "flow": "#117733",
+    "apd_raw": "#AA4499",
 }
-# Ten colours are too many for an eye that sees two pigments: where points are drawn, their shape tells methods, too.
-MARKERS: dict[str, str] = dict(zip(COLOURS, "osDXv^<>Pp*", strict=True))
+# Thirteen colours are too many for an eye that sees two pigments: where points are drawn, their shape tells methods, too.
+MARKERS: dict[str, str] = dict(zip(COLOURS, "osDXv^<>Pp*h8", strict=True))
 NAMES: dict[str, str] = {
     "sgld": "SGLD",
     "apd": "APD",
@@ -30,6 +32,8 @@ NAMES: dict[str, str] = {
     "swag": "SWAG",
     "mixture": "Gaussian mixture",
     "hmc": "HMC",
+    "flow": "flow matching",
+    "apd_raw": "APD on raw weights",
 }
 _STYLE = sns.axes_style("ticks") | {
     "font.size": 10,

@@ -4,6 +4,7 @@ from apdlab.lessons.cold import REAL_TEMPERATURE
 from apdlab.lessons.maps import ENOUGH_DRAWS
 from apdlab.lessons.mixing import HOT_BY_A_TWENTIETH
 from apdlab.lessons.own import ANSWERED_SHARE
+from apdlab.lessons.paths import SHARE_OF_A_WALK
 from apdlab.lessons.performance import BLIND_MEASURE
 from apdlab.lessons.playground import WIDER_BY_A_QUARTER
 from apdlab.lessons.start import AGREED_DOUBT
@@ -15,5 +16,6 @@ __all__ = [
     "ENOUGH_DRAWS",
     "HOT_BY_A_TWENTIETH",
     "REAL_TEMPERATURE",
+    "SHARE_OF_A_WALK",
     "WIDER_BY_A_QUARTER",
 ]

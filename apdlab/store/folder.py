@@ -11,6 +11,7 @@ from torch import Tensor
 from apdlab import __version__
 from apdlab.chains import Chains
 from apdlab.distill.coordinates import Coordinates, Distilled
+from apdlab.distill.flow import Flow
 from apdlab.distill.gan import Trace
 from apdlab.distill.gaussian import Normal
 from apdlab.distill.generator import Generator, Latent
@@ -29,7 +30,7 @@ from apdlab.types import Cost
 
 KINDS: tuple[type, ...] = (
     *(Chains, Draws, Cost, Dropout, Swag),
-    *(Distilled, Coordinates, Generator, Latent, Normal, Mixture, Trace),
+    *(Distilled, Coordinates, Generator, Latent, Normal, Mixture, Flow, Trace),
 )
 
 

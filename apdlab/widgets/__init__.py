@@ -5,5 +5,6 @@ from apdlab.widgets.maps import map_explorer
 from apdlab.widgets.picture import Picture
 from apdlab.widgets.playground import Playground
 from apdlab.widgets.threshold import threshold_explorer
+from apdlab.widgets.weights import weight_explorer
 
-__all__ = ["Picture", "Playground", "draw_explorer", "map_explorer", "threshold_explorer"]
+__all__ = ["Picture", "Playground", "draw_explorer", "map_explorer", "threshold_explorer", "weight_explorer"]
