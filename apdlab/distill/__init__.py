@@ -1,6 +1,6 @@
 """Distillers: what turns draws into a posterior that no longer needs them."""
 
-from apdlab.distill import gan, gaussian, judge, mixture
+from apdlab.distill import gan, gaussian, judge, mixture, online
 from apdlab.distill.coordinates import Codes, Coordinates, Distilled, pca, raw, standardised
 
-__all__ = ["Codes", "Coordinates", "Distilled", "gan", "gaussian", "judge", "mixture", "pca", "raw", "standardised"]
+__all__ = ["Codes", "Coordinates", "Distilled", "gan", "gaussian", "judge", "mixture", "online", "pca", "raw", "standardised"]
