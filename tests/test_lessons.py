@@ -13,6 +13,7 @@ from apdlab.lessons import (
     HOT_BY_A_TWENTIETH,
     REAL_TEMPERATURE,
     WIDER_BY_A_QUARTER,
+    WORTH_IT,
 )
 from apdlab.metrics import expected_entropy, mutual_information
 from apdlab.moments import moments
@@ -212,3 +213,12 @@ def test_the_state_that_widens_by_a_quarter_is_one_of_sgld_and_of_the_step_alone
     verdict = WIDER_BY_A_QUARTER.check(state)
     assert verdict.right == (word is None)
     assert word is None or word in verdict.text
+
+
+@pytest.mark.parametrize(("held", "size", "chains", "draws"), [(2401, 100, 2, 4), (2400, 100, 2, 3), (1, 9, 1, 1)])
+def test_draws_that_weigh_as_much_as_what_was_held_are_counted(held, size, chains, draws):
+    assert 4 * size * chains * (draws - 1) < held <= 4 * size * chains * draws
+    assert WORTH_IT.check(draws, held, size, chains)
+    assert "weigh less" in WORTH_IT.check(draws - 1, held, size, chains).text
+    assert "fewer would do" in WORTH_IT.check(draws + 1, held, size, chains).text
+    assert "in place of None" in WORTH_IT.check(None, held, size, chains).text

@@ -3,4 +3,16 @@
 from apdlab.distill import gan, gaussian, judge, mixture, online
 from apdlab.distill.coordinates import Codes, Coordinates, Distilled, pca, raw, standardised
 
-__all__ = ["Codes", "Coordinates", "Distilled", "gan", "gaussian", "judge", "mixture", "online", "pca", "raw", "standardised"]
+__all__ = [
+    "Codes",
+    "Coordinates",
+    "Distilled",
+    "gan",
+    "gaussian",
+    "judge",
+    "mixture",
+    "online",
+    "pca",
+    "raw",
+    "standardised",
+]

@@ -46,11 +46,11 @@ class Plan(NamedTuple):
         if not is_count(self.gan_steps):
             raise ValueError(f"gan_steps is {self.gan_steps}; wanted a whole number of 1 or more")
         offered = sum(not self.is_out(number) for number in range(draws))
-        first, last = self._looks_within(offered, draws // max(1, self.recipe.checkpoints))
-        refuse_recipe(self.recipe, steps := self.gan_steps * (offered - first + 1))
+        self._refuse_looks(offered, draws // max(1, self.recipe.checkpoints))
+        refuse_recipe(self.recipe, steps := self.gan_steps * (offered - self.looks[0] + 1))
         return steps
 
-    def _looks_within(self, offered: int, section: int) -> tuple[int, int]:
+    def _refuse_looks(self, offered: int, section: int) -> None:
         looks = list(self.looks)
         most = min(self.capacity, sum(not self.is_out(number) for number in range(section)))
         if not looks or looks != sorted(set(looks)) or not is_count(looks[0], most) or looks[-1] > offered:
@@ -59,7 +59,6 @@ class Plan(NamedTuple):
                 f"{self.recipe.checkpoints} checkpoints; wanted ascending numbers up to {offered}, the first at most "
                 f"{most}: within the first section, while the buffer holds all draws"
             )
-        return looks[0], looks[-1]
 
 
 class Learner:

@@ -2,6 +2,7 @@
 
 from apdlab.lessons.cold import REAL_TEMPERATURE
 from apdlab.lessons.mixing import HOT_BY_A_TWENTIETH
+from apdlab.lessons.online import WORTH_IT
 from apdlab.lessons.own import ANSWERED_SHARE
 from apdlab.lessons.performance import BLIND_MEASURE
 from apdlab.lessons.playground import WIDER_BY_A_QUARTER
@@ -14,4 +15,5 @@ __all__ = [
     "HOT_BY_A_TWENTIETH",
     "REAL_TEMPERATURE",
     "WIDER_BY_A_QUARTER",
+    "WORTH_IT",
 ]
