@@ -101,6 +101,25 @@ def test_all_tensors_are_counted():
     assert learner.nbytes == pair + predicted + spread + learner.coordinates.nbytes + 4 * 2 * 30 * (4 + 2)
 
 
+@pytest.mark.parametrize("looks", [(10,), (10, 20, 40)], ids=str)
+def test_the_pair_learns_from_what_the_buffer_holds_in_the_newest_coordinates(looks):
+    found = chains(80)
+    learner = Learner(NETWORK, X, Plan(FIND, 1, 64, looks, recipe=TINY), 99, 0)
+    for theta in found.theta.unbind(1):
+        learner.take(theta)
+    train = found.hold_out(5)[0].theta
+    coordinates = pca(train[:, : looks[-1]], NETWORK, 2)
+    torch.testing.assert_close(learner.pair.real, coordinates.encode(train), rtol=1e-4, atol=1e-4)
+    small = Learner(NETWORK, X, Plan(FIND, 1, 15, looks, recipe=TINY), 99, 0)
+    for theta in found.theta.unbind(1):
+        small.take(theta)
+    codes = small.coordinates.encode(train)
+    for mine, all_of_them in zip(small.pair.real, codes, strict=True):
+        gaps = torch.cdist(mine, all_of_them)
+        assert mine.shape == (15, 2) and gaps.min(1).values.max() < 1e-3 and len(set(gaps.argmin(1).tolist())) == 15
+        assert gaps.argmin(1).max() > 40  # late ones, too
+
+
 @pytest.mark.parametrize("looks", [(20,), (20, 40, 80)], ids=str)
 def test_a_run_and_its_replay_are_learned_from_alike(looks):
     settings = {"gan_steps": 2, "capacity": 30, "looks": looks, "seed": 1, "recipe": TINY._replace(checkpoints=3)}
@@ -149,15 +168,15 @@ def test_codes_have_the_moments_of_all_draws_not_of_the_buffer(looks):
 
 def test_a_queue_forgets_what_a_reservoir_keeps():
     """Without matched moments, the mean of a generator is that of what it learned from: late draws, or all."""
-    found, recipe = chains(600), TINY._replace(finish=as_trained, learning_rate=1e-2, critic_steps=3)
+    found, recipe = chains(300), TINY._replace(finish=as_trained, learning_rate=2e-2, critic_steps=3)
     theta = found.theta.clone()
-    theta[:, :300, 0] -= 8
+    theta[:, :150, 0] -= 8
     found = Chains(NETWORK, theta, found.steps, found.log_posterior)
     means = {}
     for rule in (reservoir, fifo):
-        posterior, _, _ = replayed(found, rule=rule, recipe=recipe, find=raw, capacity=60)
+        posterior, _, _ = replayed(found, rule=rule, recipe=recipe, find=raw, capacity=40)
         means[rule] = posterior.sample(2000, generator=stream(0, "test")).theta[:, 0].mean()
-    late, whole = theta[:, 300:, 0].mean(), theta[..., 0].mean()
+    late, whole = theta[:, 150:, 0].mean(), theta[..., 0].mean()
     assert abs(means[reservoir] - whole) < 2 and abs(means[fifo] - late) < 2
 
 

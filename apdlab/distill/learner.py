@@ -1,6 +1,6 @@
 """What Algorithm 2 holds while chains run: a buffer, coordinates, running moments, a pair in training."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -76,12 +76,14 @@ class Learner:
         self.network, self.x, self.plan, self.steps, self.seed = network, x, plan, steps, seed
         # Weights and their codes take the same places: two equal streams.
         self.rngs = [stream(seed, "buffer") for _ in range(2)]
-        self.number, self.weights, self.codes = 0, None, None
+        self.number = self.offered = self.trained = 0
+        self.cost: Tensor | float = 0.0
+        self.weights: Buffer | None = None
+        self.codes: Buffer | None = None
         self.coordinates: Coordinates | None = None
         self.spread: Spread | None = None
         self.pair: Pair | None = None
         self.predicted: list[Moments] = []
-        self.costs: list[Any] = [0, 0.0]
 
     def take(self, theta: Tensor) -> None:
         """Learn from one draw of each chain, ``theta [G, D]``, or hold it out."""
@@ -91,8 +93,9 @@ class Learner:
             return
         self._offer(theta)
         if self.pair is not None:
+            self.pair.real = self.codes.held()
             for _ in range(self.plan.gan_steps):
-                self.costs = [self.costs[0] + 1, self.costs[1] + self.pair.step()]
+                self.cost, self.trained = self.cost + self.pair.step(), self.trained + 1
 
     def posterior(self) -> Distilled:
         """Give the posterior as it stands, matched to the moments of all draws and the predictions of those held out.
@@ -116,8 +119,8 @@ class Learner:
 
     def critic_cost(self) -> Tensor:
         """Give the mean critic cost since the last call, ``[G]``."""
-        (count, total), self.costs = self.costs, [0, 0.0]
-        return total / count
+        mean, self.cost, self.trained = self.cost / self.trained, 0.0, 0
+        return mean
 
     @property
     def nbytes(self) -> int:
@@ -132,34 +135,44 @@ class Learner:
         self.predicted = list(map(merge, self.predicted, new)) if self.predicted else new
 
     def _offer(self, theta: Tensor) -> None:
-        rule, looks = self.plan.rule, self.plan.looks
-        count = 1 + (self.weights or self.codes or Buffer(theta, 0)).offered
-        if count <= looks[-1]:
+        rule, looks, self.offered = self.plan.rule, self.plan.looks, self.offered + 1
+        if self.weights is not None or self.pair is None:
             self.weights = offer(self.weights or empty(theta, self.plan.capacity), theta, rule, self.rngs[0])
         if self.pair is not None:
             self.spread = seen(self.spread, theta, self.network, self.coordinates)
             codes = self.coordinates.encode(theta[:, None])[:, 0]
             self.codes = offer(self.codes, codes, rule, self.rngs[1])
-        if count in looks:
-            self._look(count)
-        if count == looks[-1]:
+        if self.offered in looks:
+            self._look()
+        if self.offered == looks[-1]:
             self.weights = None  # from here on codes are enough
 
-    def _look(self, count: int) -> None:
-        held = self.weights.held()
-        found = self.plan.find(held, self.network)
-        spread, scale = spread_of(held, self.network, found), count / held.shape[1]
-        mean = spread.mean if self.spread is None else self.spread.mean
-        self.spread = Spread(count, mean, scale * spread.inside, scale * spread.outside)
-        codes = found.encode(held)
-        self.codes = Buffer(codes.new_zeros(*self.weights.items.shape[:2], codes.shape[-1]), count)
+    def _look(self) -> None:
+        """Find coordinates of what the buffer holds, and go over to them."""
+        held, capacity = self.weights.held(), self.weights.items.shape[1]
+        # One chain at a time: what this takes on top of the buffer is the peak of the memory.
+        found, spread, codes = zip(*(self._measured(chain[None]) for chain in held), strict=True)
+        found, spread, codes = _joined(found), _joined(spread), torch.cat(codes)
+        scale, mean = self.offered / held.shape[1], spread.mean if self.spread is None else self.spread.mean
+        self.spread = Spread(self.offered, mean, scale * spread.inside, scale * spread.outside)
+        self.codes = Buffer(codes.new_zeros(len(held), capacity, codes.shape[-1]), self.offered)
         self.codes.held().copy_(codes)
         if self.pair is None:
             rng = stream(self.seed, "gan", device=held.device)
-            self.pair = Pair(self.codes.held(), self.plan.recipe, self.steps, rng)
+            self.pair = Pair(codes, self.plan.recipe, self.steps, rng)
         else:
             self.pair.move(*_change(self.coordinates, found), *_change(found, self.coordinates))
         self.coordinates = found
+
+    def _measured(self, theta: Tensor) -> tuple[Coordinates, Spread, Tensor]:
+        found = self.plan.find(theta, self.network)
+        return found, spread_of(theta, self.network, found), found.encode(theta)
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Join what belongs to single chains: tensors along their first axis, the rest is the same for all."""
+    columns = zip(*parts, strict=True)
+    return type(parts[0])(*(torch.cat(c) if isinstance(c[0], Tensor) else c[0] for c in columns))
 
 
 def _change(old: Coordinates, new: Coordinates) -> tuple[Tensor, Tensor]:
@@ -173,9 +186,6 @@ def _change(old: Coordinates, new: Coordinates) -> tuple[Tensor, Tensor]:
 def _tensors(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
-    elif hasattr(value, "items") and callable(value.items):
-        for part in value.values():
-            yield from _tensors(part)
-    elif isinstance(value, tuple | list):
-        for part in value:
+    elif isinstance(value, Mapping | tuple | list):
+        for part in value.values() if isinstance(value, Mapping) else value:
             yield from _tensors(part)
