@@ -90,15 +90,16 @@ def test_what_is_held_does_not_grow_with_the_draws(rule, looks):
     assert held[0] == held[1]
 
 
-def test_all_tensors_are_counted():
-    learner = Learner(NETWORK, X, Plan(FIND, 1, 30, (20, 24), recipe=TINY), 20, 0)
+@pytest.mark.parametrize(("looks", "wide"), [((20, 24), 4 + 2), ((20,), 2)], ids=["weights too", "codes alone"])
+def test_all_tensors_are_counted_and_weights_go_after_the_last_look(looks, wide):
+    learner = Learner(NETWORK, X, Plan(FIND, 1, 30, looks, recipe=TINY), 20, 0)
     for theta in chains(26).theta.unbind(1):
         learner.take(theta)
     weights = 2 * (learner.pair.maker.size + learner.pair.critic.size)
     pair = 4 * (3 * weights + 2 * learner.pair.maker.size) + 4 * 2  # with two moments each; the average; step counts
     predicted = 2 * (8 * 9 * (3 * 2 + 1) + 8 * 9 * 2)
     spread = 4 * 2 * 4 + 8 * 2 * (4 + 2)
-    assert learner.nbytes == pair + predicted + spread + learner.coordinates.nbytes + 4 * 2 * 30 * (4 + 2)
+    assert learner.nbytes == pair + predicted + spread + learner.coordinates.nbytes + 4 * 2 * 30 * wide
 
 
 @pytest.mark.parametrize("looks", [(10,), (10, 20, 40)], ids=str)
@@ -164,6 +165,22 @@ def test_codes_have_the_moments_of_all_draws_not_of_the_buffer(looks):
     torch.testing.assert_close(fake.mean(1), real.mean(1), rtol=0, atol=1e-3)
     for a, b in zip(fake, real, strict=True):
         torch.testing.assert_close(torch.cov(a.T, correction=0), torch.cov(b.T, correction=0), rtol=5e-3, atol=1e-3)
+
+
+def test_a_small_buffer_stands_for_all_draws_when_coordinates_are_found_again():
+    """Variances of the 50 draws held have standard errors of a fifth; of three draws counted as one, errors of 2/3."""
+    found = chains(200)
+    learner = Learner(NETWORK, X, Plan(FIND, 1, 50, (20, 40, 150), recipe=TINY), 141, 0)
+    for theta in found.theta.unbind(1):
+        learner.take(theta)
+    train = found.hold_out(5)[0].theta
+    mean, covariance = moments(learner.spread, learner.coordinates)
+    codes = learner.coordinates.encode(train)
+    torch.testing.assert_close(mean, codes.mean(1), rtol=1e-4, atol=1e-4)
+    ratio = covariance.diagonal(dim1=1, dim2=2) / codes.var(1)
+    assert (ratio - 1).abs().max() < 0.5
+    left = train - settled(learner.coordinates, learner.spread).decode(codes)
+    assert (learner.spread.outside.sum(1) / left.square().mean(2).sum(1) / 2 - 1).abs().max() < 0.8
 
 
 def test_a_queue_forgets_what_a_reservoir_keeps():

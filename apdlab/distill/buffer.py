@@ -74,7 +74,7 @@ def offer(buffer: Buffer, theta: Tensor, rule: Rule, rng: torch.Generator) -> Bu
 
 
 def reservoir(offered: int, capacity: int, chains: int, rng: torch.Generator) -> Tensor:
-    """Take a place in ``0 ... offered``, of each chain: after ``n`` offers each is held with probability ``capacity/n``.
+    """Take a place in ``0 ... offered`` for each chain: each of ``n`` offers is held with probability ``capacity/n``.
 
     Example:
         >>> import torch

@@ -74,8 +74,7 @@ class Learner:
 
     def __init__(self, network: Network, x: Tensor, plan: Plan, steps: int, seed: int) -> None:
         self.network, self.x, self.plan, self.steps, self.seed = network, x, plan, steps, seed
-        # Weights and their codes take the same places: two equal streams.
-        self.rngs = [stream(seed, "buffer") for _ in range(2)]
+        self.rng = stream(seed, "buffer")
         self.number = self.offered = self.trained = 0
         self.cost: Tensor | float = 0.0
         self.weights: Buffer | None = None
@@ -137,11 +136,11 @@ class Learner:
     def _offer(self, theta: Tensor) -> None:
         rule, looks, self.offered = self.plan.rule, self.plan.looks, self.offered + 1
         if self.weights is not None or self.pair is None:
-            self.weights = offer(self.weights or empty(theta, self.plan.capacity), theta, rule, self.rngs[0])
+            self.weights = offer(self.weights or empty(theta, self.plan.capacity), theta, rule, self.rng)
         if self.pair is not None:
             self.spread = seen(self.spread, theta, self.network, self.coordinates)
             codes = self.coordinates.encode(theta[:, None])[:, 0]
-            self.codes = offer(self.codes, codes, rule, self.rngs[1])
+            self.codes = offer(self.codes, codes, rule, self.rng)
         if self.offered in looks:
             self._look()
         if self.offered == looks[-1]:
