@@ -75,7 +75,7 @@ class Learner:
     def __init__(self, network: Network, x: Tensor, plan: Plan, steps: int, seed: int) -> None:
         self.network, self.x, self.plan, self.steps, self.seed = network, x, plan, steps, seed
         self.rng = stream(seed, "buffer")
-        self.number = self.offered = self.trained = 0
+        self.number = self.offered = self.trained = self.most = 0
         self.cost: Tensor | float = 0.0
         self.weights: Buffer | None = None
         self.codes: Buffer | None = None
@@ -95,6 +95,9 @@ class Learner:
             self.pair.real = self.codes.held()
             for _ in range(self.plan.gan_steps):
                 self.cost, self.trained = self.cost + self.pair.step(), self.trained + 1
+        self.most = max(self.most, self.nbytes)
+        if self.offered == self.plan.looks[-1]:
+            self.weights = None  # from here on codes are enough
 
     def posterior(self) -> Distilled:
         """Give the posterior as it stands, matched to the moments of all draws and the predictions of those held out.
@@ -123,7 +126,7 @@ class Learner:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tensors that are held."""
+        """Bytes of all tensors that are held now; ``most`` is the largest number so far."""
         pair = [self.pair.g, self.pair.f, self.pair.averaged] if self.pair else []
         states = [optimiser.state for optimiser in self.pair.optimisers] if self.pair else []
         held = (self.weights, self.codes, self.coordinates, self.spread, self.predicted, pair, states)
@@ -134,17 +137,15 @@ class Learner:
         self.predicted = list(map(merge, self.predicted, new)) if self.predicted else new
 
     def _offer(self, theta: Tensor) -> None:
-        rule, looks, self.offered = self.plan.rule, self.plan.looks, self.offered + 1
+        rule, self.offered = self.plan.rule, self.offered + 1
         if self.weights is not None or self.pair is None:
             self.weights = offer(self.weights or empty(theta, self.plan.capacity), theta, rule, self.rng)
         if self.pair is not None:
             self.spread = seen(self.spread, theta, self.network, self.coordinates)
             codes = self.coordinates.encode(theta[:, None])[:, 0]
             self.codes = offer(self.codes, codes, rule, self.rng)
-        if self.offered in looks:
+        if self.offered in self.plan.looks:
             self._look()
-        if self.offered == looks[-1]:
-            self.weights = None  # from here on codes are enough
 
     def _look(self) -> None:
         """Find coordinates of what the buffer holds, and go over to them."""

@@ -42,7 +42,7 @@ class Course(NamedTuple):
         outside: Share of the variance of all draws so far that the coordinates leave out, ``[sections, G]``.
         log_posterior: Mean over each tenth of the section, ``[sections, 10, G]``.
         moved: How far a restart carried the chains, ``[sections, G]``; 0 where there was none.
-        nbytes: Held at their ends, ``[sections]``.
+        nbytes: The most that was held until their ends, ``[sections]``.
     """
 
     steps: Tensor
@@ -170,7 +170,7 @@ def fit(
         if restart is not None and end < ends[-1]:
             moved = (restarted := restart(posterior, rng)).sub(theta).norm(dim=-1)
             walk = source.walk(Position(end, source.sampler.init(restarted), position.generators))
-        seen = learner.critic_cost(), learner.distance(posterior), learner.outside(), level, moved, learner.nbytes
+        seen = learner.critic_cost(), learner.distance(posterior), learner.outside(), level, moved, learner.most
         sections.append([torch.as_tensor(value).cpu() for value in (end, *seen)])
     evaluations = ends[-1] * len(theta) if position else 0
     course = Course(*map(torch.stack, zip(*sections, strict=True)))
