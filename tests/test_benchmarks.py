@@ -11,7 +11,13 @@ import pytest
 import torch
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
-OTHERS = {"timing.py", "ladder.py", "mutants.py", "sampler_bias.py"}  # what times share; what compares no times
+OTHERS = {
+    "timing.py",
+    "ladder.py",
+    "mutants.py",
+    "sampler_bias.py",
+    "online_memory.py",
+}  # what times share; what compares no times
 SCRIPTS = sorted({path.name for path in FOLDER.glob("*.py")} - OTHERS)
 
 
@@ -49,6 +55,12 @@ def test_the_bias_of_samplers_is_printed_beside_its_prediction():
     for _, _, *numbers in rows:
         predicted, measured, error = map(float, numbers)
         assert 0 < predicted < math.inf and 0 < measured < math.inf and 0 < error < 1
+
+
+def test_what_is_held_while_a_chain_runs_is_printed_beside_what_draws_would_take():
+    rows = [[float(value) for value in row] for row in lines_of("online_memory.py", "--toy")]
+    assert len(rows) == 2 and rows[0][0] < rows[1][0] and rows[0][3] == rows[1][3]
+    assert all(peak > held > 0 and stored > 0 for _, peak, _, held, stored in rows)
 
 
 def test_the_ladder_is_climbed_with_as_many_seeds_as_asked():

@@ -57,6 +57,10 @@ MIXING = {"SGLD": normal(4, 30), "SGHMC": normal(4, 60, seed=1), "SGNHT": normal
 PAST = {"functions": {"SGLD": normal(3, 20, 4), "SGHMC": normal(2, 31, 4)}, "weights": {"SGHMC": normal(2, 31, 5)}}
 KEPT = {"SGLD": torch.arange(100, 300, 10), "SGHMC": torch.arange(40, 40 + 31 * 25, 25)}
 HEAT = {"kinetic": [0.01, 0.05, 0.3], "law": [0.02, 0.06, 0.2]}
+COURSES = {
+    quantity: {name: ([1, 2, 3], normal(3, seed=i).tolist()) for i, name in enumerate(("online", "FIFO", "restarted"))}
+    for quantity in ("distance", "critic cost", "share of the variance outside")
+}
 FIGURES = {
     "ranks": lambda: figures.ranks(MIXING, bins=6),
     "ranks of two": lambda: figures.ranks({"SGLD": MIXING["SGLD"], "a sampler of a long name": MIXING["HMC"]}),
@@ -74,6 +78,7 @@ FIGURES = {
     "distillation": lambda: figures.distillation(normal(40, 2), normal(8, 2).abs(), torch.tensor([0.1, 0.3])),
     "image_grid": lambda: figures.image_grid(IMAGES, ["a", "b", "c"], columns=2),
     "predictive_rows": lambda: figures.predictive_rows(IMAGES, LABELS, PROBS),
+    "courses": lambda: figures.courses(COURSES, "step of the sampler", {"distance": {"offline draws": 0.5}}),
     "weight_pairs": lambda: figures.weight_pairs(WEIGHTS, ["u", "v", "w"]),
     "spectra": lambda: figures.spectra(
         {"a walk": LADDER, "mixed": LADDER[:1, :5]}, {"a walk": LADDER[0], "mixed": LADDER[1, :5]}
@@ -419,3 +424,13 @@ def test_a_panel_of_a_hypothesis_has_its_curve_its_verdict_and_the_first_one():
     for ax, name in zip(fig.axes, BLAMED, strict=True):
         shown = [drawn_curve(bars)["mean"].tolist() for bars in ax.containers]
         assert shown == [BLAMED[other]["mean"] for other in dict.fromkeys(("clean", name))]
+
+
+def test_a_fit_has_one_colour_in_every_panel_and_its_values_are_drawn():
+    fig = figures.courses(COURSES, "step of the sampler", {"distance": {"floor": 0.5}})
+    for ax, (quantity, curves) in zip(fig.axes, COURSES.items(), strict=True):
+        lines = {line.get_label(): line for line in ax.get_lines()}
+        assert set(lines) == set(curves) | ({"floor"} if quantity == "distance" else set())
+        for name, (at, values) in curves.items():
+            assert (list(lines[name].get_xdata()), list(lines[name].get_ydata())) == (at, values)
+            assert lines[name].get_color() == fig.axes[0].get_lines()[1 + list(curves).index(name)].get_color()

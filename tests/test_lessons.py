@@ -15,6 +15,7 @@ from apdlab.lessons import (
     REAL_TEMPERATURE,
     SHARE_OF_A_WALK,
     WIDER_BY_A_QUARTER,
+    WORTH_IT,
 )
 from apdlab.metrics import expected_entropy, mutual_information
 from apdlab.moments import moments
@@ -252,3 +253,12 @@ def test_the_share_of_a_walk_ten_times_as_long_is_right_and_others_are_told_why_
     for wrong, why in ((None, "in place of None"), (61, "from 0 to 1"), (0.061, "smaller"), (0.9, "larger")):
         assert not (verdict := SHARE_OF_A_WALK.check(wrong, length)) and why in verdict.text
     assert not SHARE_OF_A_WALK.check("most", length)
+
+
+@pytest.mark.parametrize(("held", "size", "chains", "draws"), [(2401, 100, 2, 4), (2400, 100, 2, 3), (1, 9, 1, 1)])
+def test_draws_that_weigh_as_much_as_what_was_held_are_counted(held, size, chains, draws):
+    assert 4 * size * chains * (draws - 1) < held <= 4 * size * chains * draws
+    assert WORTH_IT.check(draws, held, size, chains)
+    assert "weigh less" in WORTH_IT.check(draws - 1, held, size, chains).text
+    assert "fewer would do" in WORTH_IT.check(draws + 1, held, size, chains).text
+    assert "in place of None" in WORTH_IT.check(None, held, size, chains).text

@@ -1,6 +1,6 @@
 """Distillers: what turns draws into a posterior that no longer needs them."""
 
-from apdlab.distill import flow, gan, gaussian, judge, mixture
+from apdlab.distill import flow, gan, gaussian, judge, mixture, online
 from apdlab.distill.coordinates import Codes, Coordinates, Distilled, pca, raw, standardised
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "gaussian",
     "judge",
     "mixture",
+    "online",
     "pca",
     "raw",
     "standardised",

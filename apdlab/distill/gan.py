@@ -125,10 +125,10 @@ def fit(
         ValueError: If the chains, coordinates and inputs do not fit, or a number of the recipe is out of its range.
     """
     refuse_unlike(train, held_out, coordinates)
-    _refuse_recipe(recipe, steps)
+    refuse_recipe(recipe, steps)
     start, device = time.perf_counter(), train.theta.device
     floor = judge.between(*(judge.of_chains(block, x, n=100) for block in (train, held_out)))
-    pair = _Pair(coordinates.encode(train.theta), recipe, steps, stream(seed, "gan", device=device))
+    pair = Pair(coordinates.encode(train.theta), recipe, steps, stream(seed, "gan", device=device))
     critic_cost, kept, noise, distance = [], [], [], []
     checkpoints = {steps * (i + 1) // recipe.checkpoints for i in range(recipe.checkpoints)}
     for step in range(1, steps + 1):
@@ -145,7 +145,8 @@ def fit(
     return posterior, Cost(0, time.perf_counter() - start), trace
 
 
-def _refuse_recipe(recipe: Recipe, steps: int) -> None:
+def refuse_recipe(recipe: Recipe, steps: int) -> None:
+    """Refuse numbers of steps and of a recipe that are out of their range."""
     if not is_count(steps) or not is_count(recipe.checkpoints, steps):
         wanted = "1 <= checkpoints <= steps, whole numbers"
         raise ValueError(f"steps is {steps}, checkpoints {recipe.checkpoints}; wanted {wanted}")
@@ -162,8 +163,15 @@ def _refuse_recipe(recipe: Recipe, steps: int) -> None:
         raise ValueError(f"{seen}; wanted numbers of 0 or more, betas below 1 and average up to 1")
 
 
-class _Pair:
-    """``G`` generators and critics in training; what is random comes from one generator of random numbers."""
+class Pair:
+    """``G`` generators and critics in training; what is random comes from one generator of random numbers.
+
+    Args:
+        real: Codes to learn from, ``[G, T, k]``; others may take their place between steps.
+        recipe: How.
+        steps: How many there will be.
+        rng: Of everything.
+    """
 
     def __init__(self, real: Tensor, recipe: Recipe, steps: int, rng: torch.Generator) -> None:
         stack, _, k = real.shape
@@ -181,7 +189,28 @@ class _Pair:
         self.decays = [torch.optim.lr_scheduler.CosineAnnealingLR(o, steps, last) for o in self.optimisers]
 
     def generator(self) -> Generator:
+        """Give the generators as they are now, their weights averaged over steps."""
         return Generator(self.averaged.clone(), self.sizes, self.recipe.latent)
+
+    @torch.no_grad()
+    def move(self, there: Tensor, shift: Tensor, back: Tensor, unshift: Tensor) -> None:
+        """Go over to codes ``y @ there + shift``, so that generated ones move along and critics score them as before.
+
+        Args:
+            there: Linear part of the map to the new codes, ``[G, k, k]``.
+            shift: The rest, ``[G, 1, k]``.
+            back: Linear part of the map to the old ones, ``[G, k, k]``.
+            unshift: The rest, ``[G, 1, k]``.
+        """
+        for theta in (self.g, self.averaged):
+            *_, weight, bias = self.maker.unravel(theta).values()
+            weight.copy_(there.mT @ weight)
+            bias.copy_((bias[:, None] @ there + shift)[:, 0])
+        weight, bias, *_ = self.critic.unravel(self.f).values()
+        bias.add_((unshift @ weight.mT)[:, 0])
+        weight.copy_(weight @ back.mT)
+        for optimiser in self.optimisers:
+            optimiser.state.clear()  # its moments are of the old codes
 
     def step(self) -> Tensor:
         """Take some critic steps and one generator step; return the last critic cost ``[G]``."""

@@ -122,6 +122,24 @@ def as_trained(trained: Generator, real: Tensor, rng: torch.Generator) -> Genera
     return trained
 
 
+def recoloured(y: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
+    """Move codes ``[G, T, k]`` as little as a linear map can so that this is their mean and this their covariance.
+
+    Args:
+        y: Codes; more of a chain than they have coordinates.
+        mean: ``[G, k]``.
+        covariance: ``[G, k, k]``.
+
+    Example:
+        >>> import torch
+        >>> recoloured(torch.tensor([[[0.0], [2.0]]]), torch.tensor([[5.0]]), torch.tensor([[[9.0]]]))
+        tensor([[[2.],
+                 [8.]]])
+    """
+    change = _optimal_map(_covariance(y), covariance.double()).to(y.dtype)
+    return (y - y.mean(1, keepdim=True)) @ change + mean[:, None]
+
+
 def _covariance(y: Tensor) -> Tensor:
     centred = (y - y.mean(1, keepdim=True)).double()
     return centred.mT @ centred / y.shape[1]

@@ -36,9 +36,16 @@ def match_noise(
     Returns:
         The posterior with that noise; none if the coordinates leave nothing out.
     """
+    return match_disagreement(posterior, of_chains(held_out, x, n), x, seed=seed, n=n, halvings=halvings)
+
+
+def match_disagreement(
+    posterior: Distilled, held_out: list[Moments], x: Tensor, *, seed: int, n: int = 100, halvings: int = 5
+) -> Distilled:
+    """Choose the noise as :func:`match_noise` does, of held-out draws' predictions alone, one ``Moments`` a chain."""
     if not posterior.coordinates.residual.any():
         return posterior.with_noise(torch.zeros(len(posterior.coordinates.mean)))
-    wanted = disagreement(of_chains(held_out, x, n))
+    wanted = disagreement(held_out)
     low, high = torch.zeros_like(wanted), torch.ones_like(wanted)
     for _ in range(halvings):
         middle = (low + high) / 2

@@ -9,6 +9,7 @@ from apdlab.figures.draw import DrawView
 from apdlab.figures.frontier import frontier
 from apdlab.figures.maps import MapView, training_maps, uncertainty_maps
 from apdlab.figures.mixing import autocorrelations, heat_and_speed, ranks
+from apdlab.figures.online import courses
 from apdlab.figures.paths import planes, spectra
 from apdlab.figures.playground import PlaygroundView, step_size_bias
 from apdlab.figures.regression import error_bars
@@ -27,6 +28,7 @@ __all__ = [
     "ThresholdView",
     "WeightView",
     "autocorrelations",
+    "courses",
     "distillation",
     "error_bars",
     "frontier",

@@ -18,7 +18,7 @@ COLOURS: dict[str, str] = {method: _PALETTE[i] for method, i in _INDEX.items()} 
     "flow": "#117733",
     "apd_raw": "#AA4499",
 }
-# Thirteen colours are too many for an eye that sees two pigments: where points are drawn, their shape tells methods, too.
+# So many colours are too many for an eye that sees two pigments: where points are drawn, their shape tells, too.
 MARKERS: dict[str, str] = dict(zip(COLOURS, "osDXv^<>Pp*h8", strict=True))
 NAMES: dict[str, str] = {
     "sgld": "SGLD",

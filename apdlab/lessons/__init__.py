@@ -3,6 +3,7 @@
 from apdlab.lessons.cold import REAL_TEMPERATURE
 from apdlab.lessons.maps import ENOUGH_DRAWS
 from apdlab.lessons.mixing import HOT_BY_A_TWENTIETH
+from apdlab.lessons.online import WORTH_IT
 from apdlab.lessons.own import ANSWERED_SHARE
 from apdlab.lessons.paths import SHARE_OF_A_WALK
 from apdlab.lessons.performance import BLIND_MEASURE
@@ -18,4 +19,5 @@ __all__ = [
     "REAL_TEMPERATURE",
     "SHARE_OF_A_WALK",
     "WIDER_BY_A_QUARTER",
+    "WORTH_IT",
 ]

@@ -16,6 +16,7 @@ from apdlab.distill.gan import Trace
 from apdlab.distill.gaussian import Normal
 from apdlab.distill.generator import Generator, Latent
 from apdlab.distill.mixture import Mixture
+from apdlab.distill.online import Course
 from apdlab.draws import Draws
 from apdlab.files import write_whole
 from apdlab.networks import Network
@@ -30,7 +31,7 @@ from apdlab.types import Cost
 
 KINDS: tuple[type, ...] = (
     *(Chains, Draws, Cost, Dropout, Swag),
-    *(Distilled, Coordinates, Generator, Latent, Normal, Mixture, Flow, Trace),
+    *(Distilled, Coordinates, Generator, Latent, Normal, Mixture, Flow, Trace, Course),
 )
 
 
