@@ -27,7 +27,7 @@ CONSTRAINTS = [
 # A room may use those before it, and never one after it.
 ROOMS = (
     "types files streams networks resnet density priors tempering targets schedules draws chains data samplers moments "
-    "metrics predict fidelity posterior distill diagnostics temperatures playground store scoreboard cold shared "
+    "metrics predict fidelity posterior distill diagnostics temperatures playground store scoreboard ood cold shared "
     "figures widgets parameters exercises lessons notebook series reproduce __main__"
 ).split()
 MODULES = sorted((ROOT / "apdlab").rglob("*.py"))

@@ -7,6 +7,7 @@ from apdlab.figures.digits import image_grid, predictive_rows
 from apdlab.figures.draw import DrawView
 from apdlab.figures.frontier import frontier
 from apdlab.figures.mixing import autocorrelations, heat_and_speed, ranks
+from apdlab.figures.ood import detection_dots, roc_curves, score_histograms
 from apdlab.figures.playground import PlaygroundView, step_size_bias
 from apdlab.figures.regression import error_bars
 from apdlab.figures.style import COLOURS, NAMES
@@ -20,6 +21,7 @@ __all__ = [
     "PlaygroundView",
     "ThresholdView",
     "autocorrelations",
+    "detection_dots",
     "distillation",
     "error_bars",
     "frontier",
@@ -30,6 +32,8 @@ __all__ = [
     "ranks",
     "reliability_diagram",
     "risk_coverage_curves",
+    "roc_curves",
+    "score_histograms",
     "step_size_bias",
     "sweep",
     "traces",

@@ -14,9 +14,10 @@ _INDEX = {"sgld": 0, "apd": 1, "gaussian": 2, "mean": 7, "sgd": 3, "ensemble": 4
 COLOURS: dict[str, str] = {method: _PALETTE[i] for method, i in _INDEX.items()} | {
     "swag": "#332288",
     "mixture": "#882255",
+    "brightness": "#666633",
 }
 # Ten colours are too many for an eye that sees two pigments: where points are drawn, their shape tells methods, too.
-MARKERS: dict[str, str] = dict(zip(COLOURS, "osDXv^<>Pp", strict=True))
+MARKERS: dict[str, str] = dict(zip(COLOURS, "osDXv^<>Pph", strict=True))
 NAMES: dict[str, str] = {
     "sgld": "SGLD",
     "apd": "APD",
@@ -28,6 +29,7 @@ NAMES: dict[str, str] = {
     "thinned": "stored draws",
     "swag": "SWAG",
     "mixture": "Gaussian mixture",
+    "brightness": "brightness",
 }
 _STYLE = sns.axes_style("ticks") | {
     "font.size": 10,
