@@ -20,7 +20,7 @@ BLIND_BRIGHTNESS = Exercise(
         "images of `sets['gaussian']` be multiplied for it to be blind**, an AUROC of 1/2 to within .01? The images "
         "inside are `inside.x`."
     ),
-    hint="`brightness = lambda x: x.abs().flatten(1).mean(1)`; then `detection(brightness(a), brightness(b))['auroc']`.",
+    hint="`brightness = lambda x: x.abs().flatten(1).mean(1)`, then `detection(brightness(a), brightness(b))['auroc']`",
     answer=(
         "```python\nfrom scipy.optimize import bisect\n"
         "dark, bright = (x.abs().flatten(1).mean(1) for x in (inside.x, sets['gaussian']))\n"

@@ -5,11 +5,10 @@ the order of scores counts. Equal scores are never told apart: they pass a thres
 """
 
 import math
-from collections.abc import Mapping
 from typing import NamedTuple
 
-import pandas as pd
 import torch
+from sklearn.metrics import roc_curve
 from torch import Tensor
 
 from apdlab.metrics import max_probability, model_variance, mutual_information, predictive_entropy, variation_ratio
@@ -150,86 +149,29 @@ def _steps(total: Tensor) -> Tensor:
     return torch.cat([total[:, :1], total.diff(dim=1)], 1)
 
 
-def detect(inside: Mapping[str, Tensor], outside: Mapping[str, Tensor], drawn: Resamples) -> pd.DataFrame:
-    """Measure each score of a posterior on one set, with the same resamples.
+def roc(inside: Tensor, outside: Tensor) -> tuple[Tensor, Tensor]:
+    """Trace the shares of false alarms inside and of inputs found outside, by falling threshold.
 
     Args:
-        inside: Scores of inputs like the data, ``[N]`` under the name of each.
-        outside: Those of inputs unlike them, ``[M]``, under the same names.
-        drawn: ``B`` resamples.
+        inside: Scores of inputs like the data, ``[N]``.
+        outside: Scores of inputs unlike them, ``[M]``.
 
     Returns:
-        A row for each ``score`` and ``metric``: its ``value``, then columns ``0 .. B - 1`` of resamples.
-
-    Example:
-        >>> drawn = resamples(3, 2, 100, generator=torch.Generator().manual_seed(0))
-        >>> found = detect({"entropy": torch.arange(3.0)}, {"entropy": torch.arange(2.0)}, drawn)
-        >>> round(found.value["entropy", "auroc"].item(), 4), found.shape
-        (0.3333, (4, 101))
-    """
-    rows = {}
-    for score, of in inside.items():
-        value, again = detection(of, outside[score]), detection(of, outside[score], drawn)
-        for metric, values in again.items():
-            rows[score, metric] = torch.cat([value[metric], values]).numpy(force=True)
-    columns = ["value", *range(len(drawn.inside))]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).set_axis(
-        pd.MultiIndex.from_tuples(rows, names=["score", "metric"])
-    )
-
-
-def intervals(found: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """Turn rows of :func:`detect`, their means or differences, into values with percentile intervals.
-
-    The intervals speak of other images, not of other chains or fits: for these there are repeats.
-
-    Args:
-        found: A column ``value``, and columns of resamples.
-        level: The share of resamples within.
-
-    Returns:
-        ``value``, ``low``, ``high``, with the same index.
+        Both from 0 to 1, at each of the different scores.
 
     Raises:
-        ValueError: If the level is no share, or there are no resamples.
+        ValueError: If scores are not a vector, or NaN.
 
     Example:
-        >>> intervals(pd.DataFrame({"value": [0.5], 0: [0.4], 1: [0.6]}), level=0.5).round(2).to_dict("records")
-        [{'value': 0.5, 'low': 0.45, 'high': 0.55}]
+        >>> roc(torch.tensor([0.1, 0.2]), torch.tensor([0.2, 0.4]))
+        (tensor([0.0000, 0.0000, 0.5000, 1.0000]), tensor([0.0000, 0.5000, 1.0000, 1.0000]))
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; wanted a share in (0, 1), e.g. 0.95")
-    again = found.drop(columns="value")
-    if again.shape[1] == 0:
-        raise ValueError("found has no resamples; wanted columns beside 'value', as detect gives them")
-    low, high = (again.quantile(q, axis=1) for q in ((1 - level) / 2, (1 + level) / 2))
-    return pd.DataFrame({"value": found.value, "low": low, "high": high})
-
-
-def blame(own: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> dict[str, float]:
-    """Split a difference of AUROC into what each side of the scores does: ``other - own = inside + outside``.
-
-    With ``A(in, out)`` the AUROC, ``inside = (A(in', out) - A(in, out) + A(in', out') - A(in, out')) / 2`` is the mean
-    effect of replacing the scores of those inside alone, and likewise ``outside``: the Shapley value of two players.
-
-    Source: Shapley (1953), A value for n-person games, https://doi.org/10.1515/9781400881970-018
-
-    Args:
-        own: Scores inside ``[N]`` and outside ``[M]`` by one method.
-        other: The same inputs by another, in the same unit.
-
-    Returns:
-        ``inside`` and ``outside``.
-
-    Example:
-        >>> low, high = torch.tensor([0.0, 0.1]), torch.tensor([0.2, 0.3])
-        >>> blame((low, high), (low, low))
-        {'inside': 0.0, 'outside': -0.5}
-    """
-    (before, outer), (inner, after) = (
-        [detection(x, y)["auroc"].item() for y in (own[1], other[1])] for x in (own[0], other[0])
-    )
-    return {"inside": (inner - before + after - outer) / 2, "outside": (outer - before + after - inner) / 2}
+    _check("inside", inside)
+    _check("outside", outside)
+    foreign = torch.cat([torch.zeros(len(inside)), torch.ones(len(outside))])
+    joined = torch.cat([inside, outside]).numpy(force=True)
+    alarms, found, _ = roc_curve(foreign.numpy(), joined, drop_intermediate=False)
+    return torch.from_numpy(alarms).float(), torch.from_numpy(found).float()
 
 
 def _check(name: str, values: Tensor) -> None:
