@@ -61,7 +61,7 @@ def read_pickled(stream: BinaryIO, name: str) -> dict[bytes, Any]:
         content = _Reader(stream, encoding="bytes").load()
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{name} asks for {error}; wanted plain values and arrays of bytes alone, so it was not run; "
+            f"{name} asks for {' '.join(str(error).split())}; wanted plain values and arrays of bytes alone, so it was not run; "
             "get a fresh copy from its publisher"
         ) from None
     except (EOFError, ValueError, TypeError, AttributeError, LookupError, OverflowError, MemoryError) as error:
