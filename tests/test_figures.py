@@ -56,7 +56,22 @@ MIXING = {"SGLD": normal(4, 30), "SGHMC": normal(4, 60, seed=1), "SGNHT": normal
 PAST = {"functions": {"SGLD": normal(3, 20, 4), "SGHMC": normal(2, 31, 4)}, "weights": {"SGHMC": normal(2, 31, 5)}}
 KEPT = {"SGLD": torch.arange(100, 300, 10), "SGHMC": torch.arange(40, 40 + 31 * 25, 25)}
 HEAT = {"kinetic": [0.01, 0.05, 0.3], "law": [0.02, 0.06, 0.2]}
+SETS = ["not_mnist", "uniform", "blurred", "gaussian"]
+DOTS = {
+    score: {m: [(0.8 + 0.01 * i, 0.7, 0.9 + 0.005 * i)] * len(SETS) for i, m in enumerate(METHODS)}
+    for score in ("max_probability", "predictive_entropy", "mutual_information", "model_variance", "variation_ratio")
+}
+ALL_DOTS = {"entropy": dict.fromkeys(COLOURS, [(0.9, 0.8, 0.95)] * len(SETS))}
+ROC = {q: {m: (torch.rand(9).sort()[0], torch.rand(9).sort()[0]) for m in METHODS} for q in SETS}
+WITHIN = {m: normal(40, seed=i).abs() for i, m in enumerate(METHODS)}
+WITHOUT = {q: {m: normal(30, seed=i + j).abs() + 1 for i, m in enumerate(METHODS)} for j, q in enumerate(SETS)}
 FIGURES = {
+    "detection": lambda: figures.detection_dots(DOTS, SETS),
+    "detection by all": lambda: figures.detection_dots(ALL_DOTS, SETS),
+    "roc": lambda: figures.roc_curves(ROC),
+    "roc of one": lambda: figures.roc_curves({"uniform": dict.fromkeys(COLOURS, ROC["uniform"]["sgld"])}),
+    "histograms": lambda: figures.score_histograms(WITHIN, WITHOUT, "entropy / nats", bins=12),
+    "histograms of one": lambda: figures.score_histograms({"sgld": DOUBT}, {"a": {"sgld": DOUBT}}, "entropy / nats"),
     "ranks": lambda: figures.ranks(MIXING, bins=6),
     "ranks of two": lambda: figures.ranks({"SGLD": MIXING["SGLD"], "a sampler of a long name": MIXING["HMC"]}),
     "autocorrelations": lambda: figures.autocorrelations(KEPT, PAST),
@@ -414,3 +429,39 @@ def test_a_panel_of_a_hypothesis_has_its_curve_its_verdict_and_the_first_one():
     for ax, name in zip(fig.axes, BLAMED, strict=True):
         shown = [drawn_curve(bars)["mean"].tolist() for bars in ax.containers]
         assert shown == [BLAMED[other]["mean"] for other in dict.fromkeys(("clean", name))]
+
+
+def test_detection_is_shown_with_its_intervals():
+    fig = FIGURES["detection"]()
+    for ax, (score, methods) in zip(fig.axes, DOTS.items(), strict=True):
+        assert ax.get_title() == score.replace("_", " ")
+        for bars, (method, points) in zip(ax.containers, methods.items(), strict=True):
+            line, _, (whiskers,) = bars.lines
+            np.testing.assert_allclose(line.get_xdata(), [value for value, _, _ in points])
+            ends = np.array(whiskers.get_segments())[:, :, 0]
+            np.testing.assert_allclose(ends, [[low, high] for _, low, high in points])
+            assert (line.get_color(), line.get_marker()) == (COLOURS[method], MARKERS[method])
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == [name.replace("_", "-") for name in SETS]
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == [NAMES[m] for m in METHODS]
+
+
+def test_roc_curves_are_those_of_each_set_and_method():
+    fig = FIGURES["roc"]()
+    for ax, (name, methods) in zip(fig.axes, ROC.items(), strict=True):
+        *lines, blind = ax.get_lines()
+        assert ax.get_title() == name.replace("_", "-") and ax.get_xscale() == "log"
+        np.testing.assert_allclose(blind.get_xdata(), blind.get_ydata())
+        for line, (method, curve) in zip(lines, methods.items(), strict=True):
+            np.testing.assert_allclose(line.get_xydata(), torch.stack(curve, -1))
+            assert line.get_color() == COLOURS[method]
+
+
+def test_histograms_hold_shares_of_all_images_in_common_bins():
+    fig = FIGURES["histograms"]()
+    pairs = [(method, name) for method in METHODS for name in SETS]
+    for ax, (method, name) in zip(fig.axes, pairs, strict=True):
+        stairs = [part.get_data() for part in ax.patches if isinstance(part, StepPatch)]
+        assert len({tuple(part.edges) for part in stairs}) == 1
+        for part, scores in zip(stairs[::2], (WITHIN[method], WITHOUT[name][method]), strict=True):
+            assert part.values.sum() == pytest.approx(1)
+            np.testing.assert_allclose(part.values * len(scores), np.histogram(scores, part.edges)[0])

@@ -9,6 +9,7 @@ import torch
 from apdlab.lessons import (
     AGREED_DOUBT,
     ANSWERED_SHARE,
+    BLIND_BRIGHTNESS,
     BLIND_MEASURE,
     HOT_BY_A_TWENTIETH,
     REAL_TEMPERATURE,
@@ -16,7 +17,9 @@ from apdlab.lessons import (
 )
 from apdlab.metrics import expected_entropy, mutual_information
 from apdlab.moments import moments
+from apdlab.ood import detection
 from apdlab.samplers import laws
+from apdlab.types import Data
 
 
 def predictions(seed):
@@ -212,3 +215,24 @@ def test_the_state_that_widens_by_a_quarter_is_one_of_sgld_and_of_the_step_alone
     verdict = WIDER_BY_A_QUARTER.check(state)
     assert verdict.right == (word is None)
     assert word is None or word in verdict.text
+
+
+def bright(seed):
+    generator = torch.Generator().manual_seed(seed)
+    inside = 2 * torch.rand(80, 1, 6, 6, generator=generator) - 1
+    return inside, (0.5 + seed) * torch.randn(70, 1, 6, 6, generator=generator)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_scale_that_is_shown_blinds_brightness_and_others_do_not(seed):
+    inside, outside = bright(seed)
+    code = BLIND_BRIGHTNESS.answer.split("```")[1].removeprefix("python\n").strip().split("\n")
+    names = {"inside": Data(inside, None), "sets": {"gaussian": outside}, "detection": detection}
+    exec("\n".join(code[:-1]), names)
+    scale = eval(code[-1], names)
+    assert BLIND_BRIGHTNESS.check(scale, inside, outside)
+    for wrong, area in ((scale / 9, "0.000"), (scale * 9, "1.000")):
+        verdict = BLIND_BRIGHTNESS.check(wrong, inside, outside)
+        assert not verdict and f"AUROC of {area}" in verdict.text
+    assert "in place of None" in BLIND_BRIGHTNESS.check(None, inside, outside).text
+    assert "not the kind of value" in BLIND_BRIGHTNESS.check("dark", inside, outside).text

@@ -60,8 +60,9 @@ def read_pickled(stream: BinaryIO, name: str) -> dict[bytes, Any]:
     try:
         content = _Reader(stream, encoding="bytes").load()
     except pickle.UnpicklingError as error:
+        why = " ".join(str(error).split())
         raise ValueError(
-            f"{name} asks for {' '.join(str(error).split())}; wanted plain values and arrays of bytes alone, so it was not run; "
+            f"{name} asks for {why}; wanted plain values and arrays of bytes alone, so it was not run; "
             "get a fresh copy from its publisher"
         ) from None
     except (EOFError, ValueError, TypeError, AttributeError, LookupError, OverflowError, MemoryError) as error:
