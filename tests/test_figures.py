@@ -61,7 +61,22 @@ COURSES = {
     quantity: {name: ([1, 2, 3], normal(3, seed=i).tolist()) for i, name in enumerate(("online", "FIFO", "restarted"))}
     for quantity in ("distance", "critic cost", "share of the variance outside")
 }
+SETS = ["not_mnist", "uniform", "blurred", "gaussian"]
+DOTS = {
+    score: {m: [(0.8 + 0.01 * i, 0.7, 0.9 + 0.005 * i)] * len(SETS) for i, m in enumerate(METHODS)}
+    for score in ("max_probability", "predictive_entropy", "mutual_information", "model_variance", "variation_ratio")
+}
+ALL_DOTS = {"entropy": dict.fromkeys(COLOURS, [(0.9, 0.8, 0.95)] * len(SETS))}
+ROC = {q: {m: (torch.rand(9).sort()[0], torch.rand(9).sort()[0]) for m in METHODS} for q in SETS}
+WITHIN = {m: normal(40, seed=i).abs() for i, m in enumerate(METHODS)}
+WITHOUT = {q: {m: normal(30, seed=i + j).abs() + 1 for i, m in enumerate(METHODS)} for j, q in enumerate(SETS)}
 FIGURES = {
+    "detection": lambda: figures.detection_dots(DOTS, SETS),
+    "detection by all": lambda: figures.detection_dots(ALL_DOTS, SETS),
+    "roc": lambda: figures.roc_curves(ROC),
+    "roc of one": lambda: figures.roc_curves({"uniform": dict.fromkeys(COLOURS, ROC["uniform"]["sgld"])}),
+    "histograms": lambda: figures.score_histograms(WITHIN, WITHOUT, "entropy / nats", bins=12),
+    "histograms of one": lambda: figures.score_histograms({"sgld": DOUBT}, {"a": {"sgld": DOUBT}}, "entropy / nats"),
     "ranks": lambda: figures.ranks(MIXING, bins=6),
     "ranks of two": lambda: figures.ranks({"SGLD": MIXING["SGLD"], "a sampler of a long name": MIXING["HMC"]}),
     "autocorrelations": lambda: figures.autocorrelations(KEPT, PAST),
@@ -434,3 +449,37 @@ def test_a_fit_has_one_colour_in_every_panel_and_its_values_are_drawn():
         for name, (at, values) in curves.items():
             assert (list(lines[name].get_xdata()), list(lines[name].get_ydata())) == (at, values)
             assert lines[name].get_color() == fig.axes[0].get_lines()[1 + list(curves).index(name)].get_color()
+def test_detection_is_shown_with_its_intervals():
+    fig = FIGURES["detection"]()
+    for ax, (score, methods) in zip(fig.axes, DOTS.items(), strict=True):
+        assert ax.get_title() == score.replace("_", " ")
+        for bars, (method, points) in zip(ax.containers, methods.items(), strict=True):
+            line, _, (whiskers,) = bars.lines
+            np.testing.assert_allclose(line.get_xdata(), [value for value, _, _ in points])
+            ends = np.array(whiskers.get_segments())[:, :, 0]
+            np.testing.assert_allclose(ends, [[low, high] for _, low, high in points])
+            assert (line.get_color(), line.get_marker()) == (COLOURS[method], MARKERS[method])
+    assert [label.get_text() for label in fig.axes[0].get_yticklabels()] == [name.replace("_", "-") for name in SETS]
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == [NAMES[m] for m in METHODS]
+
+
+def test_roc_curves_are_those_of_each_set_and_method():
+    fig = FIGURES["roc"]()
+    for ax, (name, methods) in zip(fig.axes, ROC.items(), strict=True):
+        *lines, blind = ax.get_lines()
+        assert ax.get_title() == name.replace("_", "-") and ax.get_xscale() == "log"
+        np.testing.assert_allclose(blind.get_xdata(), blind.get_ydata())
+        for line, (method, curve) in zip(lines, methods.items(), strict=True):
+            np.testing.assert_allclose(line.get_xydata(), torch.stack(curve, -1))
+            assert line.get_color() == COLOURS[method]
+
+
+def test_histograms_hold_shares_of_all_images_in_common_bins():
+    fig = FIGURES["histograms"]()
+    pairs = [(method, name) for method in METHODS for name in SETS]
+    for ax, (method, name) in zip(fig.axes, pairs, strict=True):
+        stairs = [part.get_data() for part in ax.patches if isinstance(part, StepPatch)]
+        assert len({tuple(part.edges) for part in stairs}) == 1
+        for part, scores in zip(stairs[::2], (WITHIN[method], WITHOUT[name][method]), strict=True):
+            assert part.values.sum() == pytest.approx(1)
+            np.testing.assert_allclose(part.values * len(scores), np.histogram(scores, part.edges)[0])

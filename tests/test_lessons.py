@@ -9,6 +9,7 @@ import torch
 from apdlab.lessons import (
     AGREED_DOUBT,
     ANSWERED_SHARE,
+    BLIND_BRIGHTNESS,
     BLIND_MEASURE,
     ENOUGH_DRAWS,
     HOT_BY_A_TWENTIETH,
@@ -20,7 +21,9 @@ from apdlab.lessons import (
 from apdlab.metrics import expected_entropy, mutual_information
 from apdlab.moments import moments
 from apdlab.paths import walk_spectrum
+from apdlab.ood import detection
 from apdlab.samplers import laws
+from apdlab.types import Data
 
 
 def predictions(seed):
@@ -262,3 +265,22 @@ def test_draws_that_weigh_as_much_as_what_was_held_are_counted(held, size, chain
     assert "weigh less" in WORTH_IT.check(draws - 1, held, size, chains).text
     assert "fewer would do" in WORTH_IT.check(draws + 1, held, size, chains).text
     assert "in place of None" in WORTH_IT.check(None, held, size, chains).text
+def bright(seed):
+    generator = torch.Generator().manual_seed(seed)
+    inside = 2 * torch.rand(80, 1, 6, 6, generator=generator) - 1
+    return inside, (0.5 + seed) * torch.randn(70, 1, 6, 6, generator=generator)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_scale_that_is_shown_blinds_brightness_and_others_do_not(seed):
+    inside, outside = bright(seed)
+    code = BLIND_BRIGHTNESS.answer.split("```")[1].removeprefix("python\n").strip().split("\n")
+    names = {"inside": Data(inside, None), "sets": {"gaussian": outside}, "detection": detection}
+    exec("\n".join(code[:-1]), names)
+    scale = eval(code[-1], names)
+    assert BLIND_BRIGHTNESS.check(scale, inside, outside)
+    for wrong, area in ((scale / 9, "0.000"), (scale * 9, "1.000")):
+        verdict = BLIND_BRIGHTNESS.check(wrong, inside, outside)
+        assert not verdict and f"AUROC of {area}" in verdict.text
+    assert "in place of None" in BLIND_BRIGHTNESS.check(None, inside, outside).text
+    assert "not the kind of value" in BLIND_BRIGHTNESS.check("dark", inside, outside).text

@@ -22,6 +22,8 @@ MIRRORS = {
     "kmnist": ("https://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
     "notmnist": ("https://github.com/davidflanagan/notMNIST-to-MNIST/raw/master/",),
     "cifar10": ("https://www.cs.toronto.edu/~kriz/",),
+    "omniglot": ("https://github.com/brendenlake/omniglot/raw/master/python/",),
+    "omniglot_small": ("https://github.com/brendenlake/omniglot/raw/master/python/",),
 }
 
 # Published sums of the .gz files, and sums of what they unpack to. None is published for notMNIST: these are of the
@@ -60,6 +62,14 @@ MD5 = {
         "t10k-labels-idx1-ubyte": "b10b3ef34b4e468313a7b24c216c6a53",
     },
     "cifar10": {"cifar-10-binary.tar.gz": "c32a1d4ab5d03f1284b67883e8d87530"},
+    "omniglot": {
+        "images_background.zip": "68d2efa1b9178cc56df9314c21c6e718",
+        "images_evaluation.zip": "6b91aef0f799c5bb55b94e3f2daec811",
+    },
+    "omniglot_small": {
+        "images_background_small1.zip": "e704a628b5459e08445c13499850abc4",
+        "images_background_small2.zip": "b75a71a51d3b13f821f212756fe481fd",
+    },
 }
 
 
@@ -128,6 +138,7 @@ def _check_name(name: str, file: str) -> None:
         hints = {
             "notmnist": "; use images_test for its test images, the only part on offer",
             "cifar10": "; use cifar10",
+            "omniglot": "; use omniglot",
         }
         hint = hints.get(name, "")
         raise ValueError(f"name is {name!r}; wanted one of {', '.join(known)}{hint}")

@@ -11,6 +11,7 @@ from apdlab.figures.maps import MapView, training_maps, uncertainty_maps
 from apdlab.figures.mixing import autocorrelations, heat_and_speed, ranks
 from apdlab.figures.online import courses
 from apdlab.figures.paths import planes, spectra
+from apdlab.figures.ood import detection_dots, roc_curves, score_histograms
 from apdlab.figures.playground import PlaygroundView, step_size_bias
 from apdlab.figures.regression import error_bars
 from apdlab.figures.style import COLOURS, NAMES
@@ -29,6 +30,7 @@ __all__ = [
     "WeightView",
     "autocorrelations",
     "courses",
+    "detection_dots",
     "distillation",
     "error_bars",
     "frontier",
@@ -42,6 +44,8 @@ __all__ = [
     "reliability_diagram",
     "risk_coverage_curves",
     "spectra",
+    "roc_curves",
+    "score_histograms",
     "step_size_bias",
     "sweep",
     "traces",

@@ -17,9 +17,10 @@ COLOURS: dict[str, str] = {method: _PALETTE[i] for method, i in _INDEX.items()} 
     "hmc": "#1a1a1a",
     "flow": "#117733",
     "apd_raw": "#AA4499",
+    "brightness": "#666633",
 }
 # So many colours are too many for an eye that sees two pigments: where points are drawn, their shape tells, too.
-MARKERS: dict[str, str] = dict(zip(COLOURS, "osDXv^<>Pp*h8", strict=True))
+MARKERS: dict[str, str] = dict(zip(COLOURS, "osDXv^<>Pp*h8d", strict=True))
 NAMES: dict[str, str] = {
     "sgld": "SGLD",
     "apd": "APD",
@@ -34,6 +35,7 @@ NAMES: dict[str, str] = {
     "hmc": "HMC",
     "flow": "flow matching",
     "apd_raw": "APD on raw weights",
+    "brightness": "brightness",
 }
 _STYLE = sns.axes_style("ticks") | {
     "font.size": 10,

@@ -1,5 +1,6 @@
 """What the notebooks ask, with hints, answers and checks: one file a notebook."""
 
+from apdlab.lessons.anomaly import BLIND_BRIGHTNESS
 from apdlab.lessons.cold import REAL_TEMPERATURE
 from apdlab.lessons.maps import ENOUGH_DRAWS
 from apdlab.lessons.mixing import HOT_BY_A_TWENTIETH
@@ -13,6 +14,7 @@ from apdlab.lessons.start import AGREED_DOUBT
 __all__ = [
     "AGREED_DOUBT",
     "ANSWERED_SHARE",
+    "BLIND_BRIGHTNESS",
     "BLIND_MEASURE",
     "ENOUGH_DRAWS",
     "HOT_BY_A_TWENTIETH",
