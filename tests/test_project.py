@@ -28,7 +28,7 @@ CONSTRAINTS = [
 ROOMS = (
     "types files streams networks resnet density priors tempering targets schedules draws chains data samplers moments "
     "metrics predict fidelity posterior distill diagnostics temperatures playground store scoreboard cold shared "
-    "figures widgets parameters exercises lessons notebook series reproduce __main__"
+    "active figures widgets parameters exercises lessons notebook series reproduce __main__"
 ).split()
 MODULES = sorted((ROOT / "apdlab").rglob("*.py"))
 

@@ -1,5 +1,6 @@
 """Figures: arrays in, a matplotlib ``Figure`` out; they draw and compute nothing."""
 
+from apdlab.figures.active import asked_classes, learning_curves
 from apdlab.figures.calibration import reliability_diagram, risk_coverage_curves
 from apdlab.figures.chains import distillation, traces
 from apdlab.figures.cold import hypotheses, sweep
@@ -19,6 +20,7 @@ __all__ = [
     "DrawView",
     "PlaygroundView",
     "ThresholdView",
+    "asked_classes",
     "autocorrelations",
     "distillation",
     "error_bars",
@@ -26,6 +28,7 @@ __all__ = [
     "heat_and_speed",
     "hypotheses",
     "image_grid",
+    "learning_curves",
     "predictive_rows",
     "ranks",
     "reliability_diagram",

@@ -1,5 +1,6 @@
 """What the notebooks ask, with hints, answers and checks: one file a notebook."""
 
+from apdlab.lessons.active import RUNNING_MAXIMUM
 from apdlab.lessons.cold import REAL_TEMPERATURE
 from apdlab.lessons.mixing import HOT_BY_A_TWENTIETH
 from apdlab.lessons.own import ANSWERED_SHARE
@@ -13,5 +14,6 @@ __all__ = [
     "BLIND_MEASURE",
     "HOT_BY_A_TWENTIETH",
     "REAL_TEMPERATURE",
+    "RUNNING_MAXIMUM",
     "WIDER_BY_A_QUARTER",
 ]
