@@ -12,6 +12,7 @@ from apdlab.lessons import (
     BLIND_MEASURE,
     HOT_BY_A_TWENTIETH,
     REAL_TEMPERATURE,
+    RUNNING_MAXIMUM,
     WIDER_BY_A_QUARTER,
 )
 from apdlab.metrics import expected_entropy, mutual_information
@@ -212,3 +213,28 @@ def test_the_state_that_widens_by_a_quarter_is_one_of_sgld_and_of_the_step_alone
     verdict = WIDER_BY_A_QUARTER.check(state)
     assert verdict.right == (word is None)
     assert word is None or word in verdict.text
+
+
+ASKED = [
+    {"method": method, "acquisition": "bald", "seed": seed, "labels": labels, "accuracy": accuracy}
+    for method, seed, curve in (("sgld", 0, (0.5, 0.7, 0.6)), ("sgld", 1, (0.4, 0.5, 0.8)), ("apd", 0, (0.6, 0.4, 0.5)))
+    for labels, accuracy in zip((20, 30, 40), curve, strict=True)
+][::-1]  # in any order
+FLATTERY = (0.1 + 0.0 + 0.2 + 0.1) / 9
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [(FLATTERY, None), (1.015 * FLATTERY, None), (1.1 * FLATTERY, "less"), (0.0, "more"), (None, "None")],
+)
+def test_the_running_maximum_flatters_by_what_each_round_lacks_to_the_best_before_it(answer, word):
+    verdict = RUNNING_MAXIMUM.check(answer, ASKED)
+    assert verdict.right == (word is None)
+    assert word is None or word in verdict.text
+
+
+def test_the_answer_that_is_shown_is_how_much_the_running_maximum_flatters():
+    code = RUNNING_MAXIMUM.answer.split("```")[1].removeprefix("python\n").strip().split("\n")
+    names = {"table": ASKED, "pd": pd}
+    exec("\n".join(code[:-1]), names)
+    assert eval(code[-1], names) == pytest.approx(FLATTERY)

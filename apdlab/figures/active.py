@@ -50,7 +50,7 @@ def learning_curves(
                     ax.plot(labels, mean, lw=1.6, **style)
                     ax.fill_between(labels, mean - error, mean + error, color=COLOURS[method], alpha=0.15, lw=0)
             ax.set(title=NAMES[method], xlabel="labels")
-            ax.legend(loc="lower right")
+            ax.legend(loc="best")
         axes[0].set_ylabel(label)
     return fig
 
