@@ -45,7 +45,8 @@ def learning_curves(
         for ax, method in zip(axes, methods, strict=True):
             for (own, acquisition), values in accuracy.items():
                 if own == method:
-                    mean, error = values.mean(0), values.std(0) / len(values) ** 0.5
+                    curves = values.numpy(force=True)
+                    mean, error = curves.mean(0), curves.std(0, ddof=1) / len(values) ** 0.5
                     style = {"color": COLOURS[method], "ls": DASHES[acquisition], "label": ACQUIRED[acquisition]}
                     ax.plot(labels, mean, lw=1.6, **style)
                     ax.fill_between(labels, mean - error, mean + error, color=COLOURS[method], alpha=0.15, lw=0)
@@ -69,12 +70,12 @@ def asked_classes(shares: Mapping[tuple[str, str], Tensor], pool: Tensor) -> Fig
         2
     """
     columns = min(3, len(shares))
-    rows = -(-len(shares) // columns)
+    rows, edges = -(-len(shares) // columns), [k - 0.5 for k in range(len(pool) + 1)]
     with styled():
         fig, axes = panels(3 * columns + 0.3, 1.8 * rows + 0.3, rows, columns, sharey=True, sharex=True)
         for ax, ((method, acquisition), own) in zip(axes, shares.items(), strict=False):
-            ax.bar(range(len(own)), own, color=COLOURS[method], width=0.75)
-            ax.stairs(pool, [k - 0.5 for k in range(len(pool) + 1)], baseline=None, color="0.2", lw=1, ls="--")
+            ax.bar(range(len(own)), own.numpy(force=True), color=COLOURS[method], width=0.75)
+            ax.stairs(pool.numpy(force=True), edges, baseline=None, color="0.2", lw=1, ls="--")
             ax.set(title=f"{NAMES[method]}, {ACQUIRED[acquisition]}", xticks=range(len(own)))
         for ax in axes[len(shares) :]:
             ax.set_visible(False)
