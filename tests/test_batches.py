@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, fields
 import pytest
 import torch
 
-from apdlab.data import batches
+from apdlab.data import batches, own_batches
 from apdlab.types import Data
 
 SHAPES = {
@@ -94,6 +94,25 @@ def test_batches_are_their_settings_and_nothing_else(size):
     assert settings == {"data": data, "size": size, "seed": 3, "chains": 2}
     with pytest.raises(FrozenInstanceError):
         draw.seed = 4
+
+
+def own_sets(chains, n):
+    """A set for each chain, whose every entry tells the chain and the row."""
+    number = torch.arange(chains * n).view(chains, n)
+    return Data(number.double()[..., None], number)
+
+
+@pytest.mark.parametrize("chains", [1, 3])
+@pytest.mark.parametrize("size", [1, 5, 12, 13, None])
+def test_own_batches_are_of_the_chain_s_own_set_in_the_orders_of_batches(chains, size):
+    sets, whole = own_sets(chains, 12), size is None or size >= 12
+    draw, orders = own_batches(sets, size, seed=4), batches(rows(12), None if whole else size, seed=4, chains=chains)
+    for step in [0, 7, 30, 3]:
+        batch, index = draw(step), orders(step).index.expand(chains, -1)
+        assert torch.equal(batch.index, index)
+        assert batch.x.shape == (*index.shape, 1)
+        for c in range(chains):
+            assert torch.equal(batch.y[c], sets.y[c][index[c]]) and torch.equal(batch.x[c], sets.x[c][index[c]])
 
 
 REFUSED = {

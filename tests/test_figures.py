@@ -14,6 +14,7 @@ from matplotlib.pyplot import get_fignums
 from matplotlib.transforms import Bbox
 
 from apdlab import figures
+from apdlab.active import ACQUISITIONS
 from apdlab.figures import COLOURS, NAMES, DrawView, ThresholdView
 from apdlab.figures.style import MARKERS
 from apdlab.metrics import Reliability, risk_coverage
@@ -53,6 +54,8 @@ SWEEP = {
     for i, m in enumerate(("nll", "ece"))
 }
 BLAMED = {name: SWEEP["nll" if name == "clean" else "ece"] for name in ("clean", "noisy Dirichlet", "wider", "a", "b")}
+ASKED = {(m, a): normal(5, 4, seed=i).sigmoid() for i, m in enumerate(("sgld", "apd")) for a in ("random", "bald")}
+SHARES = {key: values.mean(0) for key, values in ASKED.items()}
 MIXING = {"SGLD": normal(4, 30), "SGHMC": normal(4, 60, seed=1), "SGNHT": normal(4, 30, seed=2), "HMC": normal(2, 50)}
 PAST = {"functions": {"SGLD": normal(3, 20, 4), "SGHMC": normal(2, 31, 4)}, "weights": {"SGHMC": normal(2, 31, 5)}}
 KEPT = {"SGLD": torch.arange(100, 300, 10), "SGHMC": torch.arange(40, 40 + 31 * 25, 25)}
@@ -103,6 +106,11 @@ FIGURES = {
     "threshold": lambda: threshold_view().fig,
     "sweep": lambda: figures.sweep(SWEEP, {"sgd": {"nll": (0.3, 0.02), "ece": (0.1, 0.01)}}),
     "hypotheses": lambda: figures.hypotheses(BLAMED, dict.fromkeys(BLAMED, "not resolved")),
+    "learning curves": lambda: figures.learning_curves([20, 30, 40, 50], ASKED),
+    "learning curves of all": lambda: figures.learning_curves(
+        [20, 30, 40, 50], {("sgld", a): ASKED["apd", "bald"] for a in ACQUISITIONS}
+    ),
+    "asked classes": lambda: figures.asked_classes(SHARES, torch.full((4,), 0.25)),
     "draw": lambda: DrawView(IMAGES, LABELS, PROBS, FILTERS, columns=3).fig,
 }
 
@@ -449,6 +457,8 @@ def test_a_fit_has_one_colour_in_every_panel_and_its_values_are_drawn():
         for name, (at, values) in curves.items():
             assert (list(lines[name].get_xdata()), list(lines[name].get_ydata())) == (at, values)
             assert lines[name].get_color() == fig.axes[0].get_lines()[1 + list(curves).index(name)].get_color()
+
+
 def test_detection_is_shown_with_its_intervals():
     fig = FIGURES["detection"]()
     for ax, (score, methods) in zip(fig.axes, DOTS.items(), strict=True):
@@ -483,3 +493,36 @@ def test_histograms_hold_shares_of_all_images_in_common_bins():
         for part, scores in zip(stairs[::2], (WITHIN[method], WITHOUT[name][method]), strict=True):
             assert part.values.sum() == pytest.approx(1)
             np.testing.assert_allclose(part.values * len(scores), np.histogram(scores, part.edges)[0])
+
+
+def test_learning_curves_are_means_with_standard_errors_a_line_for_each_way_to_ask():
+    fig = figures.learning_curves([20, 30, 40, 50], ASKED)
+    for ax, method in zip(fig.axes, ("sgld", "apd"), strict=True):
+        own = {a: values for (m, a), values in ASKED.items() if m == method}
+        bands = of_type(ax, PolyCollection)
+        for line, band, values in zip(ax.get_lines(), bands, own.values(), strict=True):
+            np.testing.assert_array_equal(line.get_xdata(), [20, 30, 40, 50])
+            np.testing.assert_allclose(line.get_ydata(), values.mean(0), rtol=1e-6)
+            (path,) = band.get_paths()
+            high, low = (float(edge(path.vertices[path.vertices[:, 0] == 30, 1])) for edge in (np.max, np.min))
+            error = values[:, 1].std().item() / 5**0.5
+            assert (high - low) / 2 == pytest.approx(error, rel=1e-5)
+            assert to_hex(line.get_color()) == COLOURS[method]
+        assert len({str(line.get_linestyle()) for line in ax.get_lines()}) == len(own)
+
+
+def test_asked_classes_are_shares_beside_those_of_the_pool():
+    pool = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    fig = figures.asked_classes(SHARES, pool)
+    drawn = [ax for ax in fig.axes if ax.get_visible()]
+    for ax, own in zip(drawn, SHARES.values(), strict=True):
+        np.testing.assert_allclose(heights(ax.containers[0]), own, rtol=1e-6)
+        (line,) = [patch for patch in ax.patches if isinstance(patch, StepPatch)]
+        np.testing.assert_allclose(line.get_data().values, pool, rtol=1e-6)
+
+
+def test_every_way_to_ask_has_a_line_and_a_name_of_its_own():
+    from apdlab.figures.active import ACQUIRED, DASHES
+
+    assert set(ACQUISITIONS) == set(ACQUIRED) == set(DASHES)
+    assert len(set(map(str, DASHES.values()))) == len(set(ACQUIRED.values())) == len(ACQUISITIONS)

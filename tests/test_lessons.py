@@ -14,14 +14,15 @@ from apdlab.lessons import (
     ENOUGH_DRAWS,
     HOT_BY_A_TWENTIETH,
     REAL_TEMPERATURE,
+    RUNNING_MAXIMUM,
     SHARE_OF_A_WALK,
     WIDER_BY_A_QUARTER,
     WORTH_IT,
 )
 from apdlab.metrics import expected_entropy, mutual_information
 from apdlab.moments import moments
-from apdlab.paths import walk_spectrum
 from apdlab.ood import detection
+from apdlab.paths import walk_spectrum
 from apdlab.samplers import laws
 from apdlab.types import Data
 
@@ -265,6 +266,8 @@ def test_draws_that_weigh_as_much_as_what_was_held_are_counted(held, size, chain
     assert "weigh less" in WORTH_IT.check(draws - 1, held, size, chains).text
     assert "fewer would do" in WORTH_IT.check(draws + 1, held, size, chains).text
     assert "in place of None" in WORTH_IT.check(None, held, size, chains).text
+
+
 def bright(seed):
     generator = torch.Generator().manual_seed(seed)
     inside = 2 * torch.rand(80, 1, 6, 6, generator=generator) - 1
@@ -284,3 +287,28 @@ def test_the_scale_that_is_shown_blinds_brightness_and_others_do_not(seed):
         assert not verdict and f"AUROC of {area}" in verdict.text
     assert "in place of None" in BLIND_BRIGHTNESS.check(None, inside, outside).text
     assert "not the kind of value" in BLIND_BRIGHTNESS.check("dark", inside, outside).text
+
+
+ASKED = [
+    {"method": method, "acquisition": "bald", "seed": seed, "labels": labels, "accuracy": accuracy}
+    for method, seed, curve in (("sgld", 0, (0.5, 0.7, 0.6)), ("sgld", 1, (0.4, 0.5, 0.8)), ("apd", 0, (0.6, 0.4, 0.5)))
+    for labels, accuracy in zip((20, 30, 40), curve, strict=True)
+][::-1]  # in any order
+FLATTERY = (0.1 + 0.0 + 0.2 + 0.1) / 9
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [(FLATTERY, None), (1.015 * FLATTERY, None), (1.1 * FLATTERY, "less"), (0.0, "more"), (None, "None")],
+)
+def test_the_running_maximum_flatters_by_what_each_round_lacks_to_the_best_before_it(answer, word):
+    verdict = RUNNING_MAXIMUM.check(answer, ASKED)
+    assert verdict.right == (word is None)
+    assert word is None or word in verdict.text
+
+
+def test_the_answer_that_is_shown_is_how_much_the_running_maximum_flatters():
+    code = RUNNING_MAXIMUM.answer.split("```")[1].removeprefix("python\n").strip().split("\n")
+    names = {"table": ASKED, "pd": pd}
+    exec("\n".join(code[:-1]), names)
+    assert eval(code[-1], names) == pytest.approx(FLATTERY)

@@ -1,7 +1,7 @@
 """Data: toy sets, image sets, and sets of your own."""
 
 from apdlab.data.augment import augmented, flips, shifts
-from apdlab.data.batches import Batches, batches
+from apdlab.data.batches import Batches, batches, own_batches
 from apdlab.data.cifar import cifar10, cifar10_parts
 from apdlab.data.idx import read_idx
 from apdlab.data.images import images, images_test
@@ -25,6 +25,7 @@ __all__ = [
     "images_test",
     "omniglot",
     "out_sets",
+    "own_batches",
     "read_idx",
     "scale_pixels",
     "shifts",

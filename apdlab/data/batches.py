@@ -82,5 +82,55 @@ class Minibatches:
         return torch.stack([torch.randperm(n, generator=generator) for generator in generators])
 
 
+def own_batches(data: Data, size: int | None, *, seed: int) -> Batches:
+    """Make ``step -> Batch`` for chains that learn from a set each, all of as many examples.
+
+    The orders are those of :func:`batches`: they depend on ``(seed, chain, step)`` alone. While the sets are no larger
+    than a minibatch, all of them is one.
+
+    Args:
+        data: The sets, ``x [C, n, ...]`` and ``y [C, n, ...]``.
+        size: Examples a minibatch, or None for the whole sets in every step.
+        seed: The seed of the run.
+
+    Returns:
+        A function of the step number that gives ``Batch(x [C, B, ...], y [C, B, ...], index [C, B])``; the index is of
+        rows of the chain's own set.
+
+    Raises:
+        ValueError: If ``x`` and ``y`` differ in the first two axes, ``size`` is below 1, or the seed is negative.
+
+    Example:
+        >>> import torch
+        >>> sets = Data(torch.zeros(4, 6, 1), torch.zeros(4, 6).long())
+        >>> own_batches(sets, 2, seed=0)(0).x.shape, own_batches(sets, 100, seed=0)(0).x.shape
+        (torch.Size([4, 2, 1]), torch.Size([4, 6, 1]))
+    """
+    x, y = data
+    if y.ndim < 2 or x.shape[:2] != y.shape[:2]:
+        raise ValueError(f"y has shape {tuple(y.shape)}, x {tuple(x.shape)}; wanted [C, n, ...], a set for each chain")
+    chains, n = y.shape[:2]
+    rows = torch.arange(n, device=y.device)
+    whole = size is None or (is_count(size) and size >= n)
+    return OwnMinibatches(data, batches(Data(rows, rows), None if whole else size, seed=seed, chains=chains))
+
+
+@dataclass(frozen=True, eq=False)
+class OwnMinibatches:
+    """What ``own_batches`` returns: the sets, and where in them each chain is."""
+
+    data: Data = field(repr=False)
+    places: Minibatches
+
+    def __call__(self, step: int) -> Batch:
+        """Give the batch of a step."""
+        x, y = self.data
+        index = self.places(step).index
+        if self.places.size is None:
+            return Batch(x, y, index.expand(len(y), -1))
+        chain = torch.arange(len(y), device=y.device)[:, None]
+        return Batch(x[chain, index], y[chain, index], index)
+
+
 def _take(values: Tensor, index: Tensor) -> Tensor:
     return values.index_select(0, index.flatten()).unflatten(0, index.shape)

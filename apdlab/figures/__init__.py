@@ -1,5 +1,6 @@
 """Figures: arrays in, a matplotlib ``Figure`` out; they draw and compute nothing."""
 
+from apdlab.figures.active import asked_classes, learning_curves
 from apdlab.figures.bands import regression_bands
 from apdlab.figures.calibration import reliability_diagram, risk_coverage_curves
 from apdlab.figures.chains import distillation, traces
@@ -10,8 +11,8 @@ from apdlab.figures.frontier import frontier
 from apdlab.figures.maps import MapView, training_maps, uncertainty_maps
 from apdlab.figures.mixing import autocorrelations, heat_and_speed, ranks
 from apdlab.figures.online import courses
-from apdlab.figures.paths import planes, spectra
 from apdlab.figures.ood import detection_dots, roc_curves, score_histograms
+from apdlab.figures.paths import planes, spectra
 from apdlab.figures.playground import PlaygroundView, step_size_bias
 from apdlab.figures.regression import error_bars
 from apdlab.figures.style import COLOURS, NAMES
@@ -28,6 +29,7 @@ __all__ = [
     "PlaygroundView",
     "ThresholdView",
     "WeightView",
+    "asked_classes",
     "autocorrelations",
     "courses",
     "detection_dots",
@@ -37,15 +39,16 @@ __all__ = [
     "heat_and_speed",
     "hypotheses",
     "image_grid",
+    "learning_curves",
     "planes",
     "predictive_rows",
     "ranks",
     "regression_bands",
     "reliability_diagram",
     "risk_coverage_curves",
-    "spectra",
     "roc_curves",
     "score_histograms",
+    "spectra",
     "step_size_bias",
     "sweep",
     "traces",

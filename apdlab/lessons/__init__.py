@@ -1,5 +1,6 @@
 """What the notebooks ask, with hints, answers and checks: one file a notebook."""
 
+from apdlab.lessons.active import RUNNING_MAXIMUM
 from apdlab.lessons.anomaly import BLIND_BRIGHTNESS
 from apdlab.lessons.cold import REAL_TEMPERATURE
 from apdlab.lessons.maps import ENOUGH_DRAWS
@@ -19,6 +20,7 @@ __all__ = [
     "ENOUGH_DRAWS",
     "HOT_BY_A_TWENTIETH",
     "REAL_TEMPERATURE",
+    "RUNNING_MAXIMUM",
     "SHARE_OF_A_WALK",
     "WIDER_BY_A_QUARTER",
     "WORTH_IT",
