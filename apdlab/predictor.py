@@ -42,6 +42,11 @@ def mean_log(averages: Averages) -> Tensor:
     return averages.mean_log
 
 
+def averages(averages: Averages) -> Averages:
+    """Give all of them, for a loss that weighs one against another."""
+    return averages
+
+
 def predictor(
     draws: Draws, statistic: Callable[[Averages], Any] = log_mean, *, memory: int = MEMORY
 ) -> Callable[[Tensor], Any]:

@@ -153,6 +153,10 @@ def test_what_users_write_has_no_gradient_there():
     assert (torch.autograd.grad(-p.clamp_min(1e-12).log()[:, 1].sum(), x)[0] == 0).all()
 
 
+def storages(tree):
+    return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
 class Peak(TorchDispatchMode):
     """Counts the bytes of all tensors that were made inside and are alive, and remembers the most."""
 
@@ -162,10 +166,10 @@ class Peak(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, torch.Tensor):
-                storage = tensor.untyped_storage()
-                self.live.setdefault(storage._cdata, (StorageWeakRef(storage), storage.nbytes()))
+        known = {storage._cdata for storage in storages((args, kwargs))}  # views of these take nothing
+        for storage in storages(out):
+            if storage._cdata not in known:
+                self.live[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
         self.live = {key: entry for key, entry in self.live.items() if not entry[0].expired()}
         self.most = max(self.most, sum(size for _, size in self.live.values()))
         return out

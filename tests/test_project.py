@@ -27,8 +27,8 @@ CONSTRAINTS = [
 # A room may use those before it, and never one after it.
 ROOMS = (
     "types files streams networks resnet density priors tempering targets schedules draws chains data samplers moments "
-    "metrics predict fidelity posterior distill diagnostics temperatures playground store scoreboard cold shared "
-    "figures widgets parameters exercises lessons notebook series reproduce __main__"
+    "metrics predict predictor attacks fidelity posterior distill diagnostics temperatures playground store "
+    "scoreboard cold shared robustness figures widgets parameters exercises lessons notebook series reproduce __main__"
 ).split()
 MODULES = sorted((ROOT / "apdlab").rglob("*.py"))
 
