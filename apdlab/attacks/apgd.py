@@ -62,7 +62,7 @@ def apgd(
         restarts: Runs, of which the one with the largest loss counts for each example.
         generator: Of random starts in the ball; None starts at ``x``.
         loss: What is to grow.
-        enough: An example whose loss is above this leaves at the next checkpoint: 0, with ``margin``, for the first success.
+        enough: An example whose loss is above this leaves at the next checkpoint, e.g. 0 with ``margin``.
         box: Smallest and largest value of the data.
 
     Returns:
