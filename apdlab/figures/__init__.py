@@ -1,5 +1,6 @@
 """Figures: arrays in, a matplotlib ``Figure`` out; they draw and compute nothing."""
 
+from apdlab.figures.attack_view import AttackView
 from apdlab.figures.calibration import reliability_diagram, risk_coverage_curves
 from apdlab.figures.chains import distillation, traces
 from apdlab.figures.cold import hypotheses, sweep
@@ -9,6 +10,7 @@ from apdlab.figures.frontier import frontier
 from apdlab.figures.mixing import autocorrelations, heat_and_speed, ranks
 from apdlab.figures.playground import PlaygroundView, step_size_bias
 from apdlab.figures.regression import error_bars
+from apdlab.figures.robustness import against_size, transfer_matrix
 from apdlab.figures.style import COLOURS, NAMES
 from apdlab.figures.threshold import ThresholdView
 from apdlab.figures.weights import weight_pairs
@@ -16,9 +18,11 @@ from apdlab.figures.weights import weight_pairs
 __all__ = [
     "COLOURS",
     "NAMES",
+    "AttackView",
     "DrawView",
     "PlaygroundView",
     "ThresholdView",
+    "against_size",
     "autocorrelations",
     "distillation",
     "error_bars",
@@ -33,5 +37,6 @@ __all__ = [
     "step_size_bias",
     "sweep",
     "traces",
+    "transfer_matrix",
     "weight_pairs",
 ]

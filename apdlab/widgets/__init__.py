@@ -1,8 +1,9 @@
 """Widgets: figures wired to controls; no mathematics."""
 
+from apdlab.widgets.attacks import attack_explorer
 from apdlab.widgets.draws import draw_explorer
 from apdlab.widgets.picture import Picture
 from apdlab.widgets.playground import Playground
 from apdlab.widgets.threshold import threshold_explorer
 
-__all__ = ["Picture", "Playground", "draw_explorer", "threshold_explorer"]
+__all__ = ["Picture", "Playground", "attack_explorer", "draw_explorer", "threshold_explorer"]
