@@ -28,7 +28,8 @@ FLATTERING_ATTACK = Exercise(
     ),
     hint="`frame = pd.DataFrame(rows)`; keep `frame.method == 'sgld'`, group by `attack`, look at the accuracy.",
     answer=(
-        "```python\nframe = pd.DataFrame(rows)\nframe = frame[frame.method == 'sgld'].groupby('attack').accuracy.mean()\n"
+        "```python\nframe = pd.DataFrame(rows)\n"
+        "frame = frame[frame.method == 'sgld'].groupby('attack').accuracy.mean()\n"
         "frame.drop(['clean', 'noise', 'strongest']).idxmax()\n```\n"
         "Had only that attack been tried, the same networks would have been called more robust. What an attack did not "
         "find may still be there: accuracy under attack is an upper bound, and only stronger attacks bring it down."
