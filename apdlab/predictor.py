@@ -3,6 +3,9 @@ r"""The averaged predictive as a function of its input, with gradients, in memor
 ``log (1/S) sum_s p_s(k|x)`` has the gradient ``sum_s w_s grad log p_s(k|x)`` with ``w_s = p_s(k|x) / sum_r p_r(k|x)``,
 a softmax over draws of log probabilities: nothing underflows where a confident ensemble makes ``p`` itself 0 or 1, and
 draws are met chunk by chunk. What the memory does not hold of a chunk's graph is computed again in the backward.
+
+Where sure draws contradict each other the average is a count of votes, and its gradient is small in truth, not by
+rounding; the mean of their logarithms has a gradient even there.
 """
 
 import math

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from apdlab.figures.style import COLOURS, MARKERS, NAMES, panels, styled
 
+_LABELS = {"entropy": "predictive entropy, nats", "mutual_information": "mutual information, nats"}
+
 
 def against_size(eps: Sequence[float], curves: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     """Show accuracy, or doubt, against the size of an attack: means over seeds, in bands from smallest to largest.
@@ -26,7 +28,7 @@ def against_size(eps: Sequence[float], curves: Mapping[str, Mapping[str, np.ndar
         for ax, (what, methods) in zip(axes, curves.items(), strict=True):
             for method, values in methods.items():
                 _curve(ax, eps, np.asarray(values), method)
-            ax.set(xlabel=r"size of the attack, on pixels of [0, 1]", ylabel=what)
+            ax.set(xlabel=r"size of the attack, on pixels of [0, 1]", ylabel=_LABELS.get(what, what))
             ax.set_ylim(bottom=0)
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
     return fig

@@ -126,8 +126,8 @@ def against_size(
         data: Labelled inputs.
 
     Returns:
-        Under ``accuracy``, ``entropy``, ``mutual_information`` the values ``[R, E]`` of each method; and, under the size,
-        what was found against each method of the first seed.
+        Under ``accuracy``, ``entropy``, ``mutual_information`` the values ``[R, E]`` of each method; and, under each
+        size, what was found against each method of the first seed.
 
     Example:
         >>> import torch

@@ -21,7 +21,8 @@ def attack_explorer(view: AttackView) -> widgets.VBox:
         >>> from types import SimpleNamespace
         >>> one, half = torch.zeros(1, 1, 1, 1, 2, 1, 8, 8), torch.full((1, 2, 3, 4), 0.25)
         >>> made = {"x": one[0, 0, 0, 0], "y": [3, 1], "found": one, "clean_probs": half}
-        >>> made |= {"probs": half[:, None, None, None], "doubts": torch.ones(1, 1, 1, 1, 2, 3), "clean_doubts": torch.ones(1, 2, 3)}
+        >>> made |= {"probs": half[:, None, None, None], "clean_doubts": torch.ones(1, 2, 3)}
+        >>> made |= {"doubts": torch.ones(1, 1, 1, 1, 2, 3)}
         >>> view = AttackView(SimpleNamespace(axes=(["sgld"], ["PGD"], [0.1], [40]), **made))
         >>> attack_explorer(view).children[1].children[0].value = 1
         >>> view.text
