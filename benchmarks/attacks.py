@@ -2,8 +2,8 @@
 
 Ours is ``attacks.pgd`` (10 steps, eps .3 on pixels of [0, 1]) on 100 draws of a 784-100-10 network, with 500 inputs
 and with 20. The rivals attack the same average: foolbox's ``LinfPGD`` on the stack of all draws in one graph, and the
-obvious loop, plain PGD on an ensemble that goes through its networks one by one. First a line ``# peak memory of <way>``
-each, in a process of its own; then ``name, ratio, ours_ms, rival_ms, spread`` (see ``timing.report``). Run it with
+loop, plain PGD on an ensemble that goes through its networks one by one. First a line ``# peak memory of <way>``,
+each in a process of its own; then ``name, ratio, ours_ms, rival_ms, spread`` (see ``timing.report``). Run it with
 ``OMP_NUM_THREADS=1``.
 """
 

@@ -16,6 +16,7 @@ from apdlab.predictor import averages, predictor
 from apdlab.robustness.survey import right
 from apdlab.types import Data
 
+FLAGGED = 0.05  # of clean inputs that are predicted right, a detector may raise a false alarm
 SCORES = {"entropy": predictive_entropy, "mutual_information": mutual_information}
 
 
@@ -28,8 +29,9 @@ def detection(clean: Moments, attacked: Moments, y: Tensor) -> dict[str, float]:
         y: Labels ``[N]``.
 
     Returns:
-        ``fooled``, the share of attacked inputs that are wrong, and the AUROC of each score; NaN if there is nothing to
-        tell apart. Below .5 attacked inputs look *surer* than clean ones.
+        ``fooled``, the share of attacked inputs that are wrong, the AUROC of each score, NaN if there is nothing to tell
+        apart, and ``unnoticed by`` it: the share of all inputs that are wrong with a score no higher than 95 % of the
+        clean ones have. An AUROC below .5 says that attacked inputs look *surer* than clean ones.
 
     Example:
         >>> import torch
@@ -42,8 +44,11 @@ def detection(clean: Moments, attacked: Moments, y: Tensor) -> dict[str, float]:
     labels = [0] * int(normal.sum()) + [1] * int(fooled.sum())
     found = {"fooled": float(fooled.double().mean())}
     for name, doubt in SCORES.items():
-        values = torch.cat([doubt(clean)[normal], doubt(attacked)[fooled]]).numpy(force=True)
-        found[name] = float(roc_auc_score(labels, values)) if len(set(labels)) == 2 else float("nan")
+        usual, values = doubt(clean)[normal], doubt(attacked)[fooled]
+        both = torch.cat([usual, values]).numpy(force=True)
+        found[name] = float(roc_auc_score(labels, both)) if len(set(labels)) == 2 else float("nan")
+        limit = usual.quantile(1 - FLAGGED) if len(usual) else torch.inf
+        found[f"unnoticed by {name}"] = float((values <= limit).sum()) / len(y)
     return found
 
 
@@ -60,8 +65,8 @@ def watch(
         weight: Of the score in the adaptive attacks, :func:`apdlab.attacks.evasive`.
 
     Returns:
-        Rows ``{method, size, attack, fooled, entropy, mutual_information}``, the last two AUROCs; ``attack`` is
-        ``plain`` or ``on`` the score that it lowers.
+        Rows ``{method, size, attack}`` with what :func:`detection` gives; ``attack`` is ``plain`` or ``on`` the score
+        that it lowers.
 
     Example:
         >>> import torch
