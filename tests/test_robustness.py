@@ -168,6 +168,7 @@ def test_gradients_of_sure_draws_vanish_only_where_they_are_written_naively():
 RULE = {
     "keeps": ({"sgd": [0.1, 0.1], "sgld": [0.95, 0.93]}, "defends"),
     "above": ({"sgd": [0.1, 0.12], "sgld": [0.4, 0.44]}, "delays"),
+    "keeps, as does a point estimate": ({"sgd": [0.96, 0.95], "sgld": [0.95, 0.97]}, "no defence"),
     "above in one seed": ({"sgd": [0.1, 0.1], "sgld": [0.1, 0.3]}, "no defence"),
     "below": ({"sgd": [0.3, 0.31], "sgld": [0.1, 0.1]}, "no defence"),
 }

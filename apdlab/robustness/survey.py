@@ -152,8 +152,9 @@ def against_size(
 def verdict(rows: Iterable[dict], *, reference: str = "sgd") -> pd.DataFrame:
     """Judge each method by the strongest attack: does it defend?
 
-    The rule: a method ``defends`` if it keeps nine tenths of its clean accuracy; else it ``delays`` if it is above the
-    reference by more than two standard errors of the paired difference over seeds; else there is ``no defence``.
+    The rule, at the size of the attacks: what is above the reference by no more than two standard errors of the paired
+    difference over seeds is ``no defence``; what is ``defends`` if nine tenths of the clean accuracy are left, and else
+    ``delays``.
 
     Args:
         rows: Of :func:`survey`, with a ``seed`` each.
@@ -175,5 +176,5 @@ def verdict(rows: Iterable[dict], *, reference: str = "sgd") -> pd.DataFrame:
     frame = pd.DataFrame({"clean": clean.mean(), "strongest": strongest.mean(), "gain": gain.mean()})
     frame["error"] = gain.std() / len(gain) ** 0.5
     holds, above = frame.strongest >= 0.9 * frame.clean, frame.gain > 2 * frame.error
-    frame["verdict"] = np.select([holds, above], ["defends", "delays"], "no defence")
+    frame["verdict"] = np.select([above & holds, above], ["defends", "delays"], "no defence")
     return frame.rename_axis("method")
