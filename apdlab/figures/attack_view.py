@@ -48,7 +48,12 @@ class AttackView:
             classes, top = self._probs.shape[-1], 1.08 * max(self._doubts.max(), self._clean[1].max())
             ax = self.fig.add_axes((0.07, 0.09, 0.52, 0.36))
             self._bars = [_Bars(ax, np.arange(classes) + at, colour) for at, colour in _PLACES]
-            ax.set(ylim=(0, 1.02), xlabel="class", ylabel="probability", xlim=(-0.6, classes - 0.4))
+            ax.set(
+                ylim=(0, 1.02),
+                xlabel="class (grey: clean; coloured: attacked)",
+                ylabel="probability",
+                xlim=(-0.6, classes - 0.4),
+            )
             ax.set_xticks(range(classes))
             self._mark = ax.axvspan(-0.45, 0.45, color="0.93", lw=0, zorder=0)
             ax = self.fig.add_axes((0.69, 0.09, 0.28, 0.36))
@@ -73,7 +78,7 @@ class AttackView:
         for (artist, _), shown in zip(self._images, (clean, change, found), strict=True):
             artist.set_data(shown[0])
         self._images[1][0].set_clim(-limit, limit)
-        self._images[1][1].set_text(f"perturbation, from {-limit:.3f} to {limit:.3f}")
+        self._images[1][1].set_text(f"perturbation: {-limit:.3f} to {limit:.3f} of [0, 1]")
         probs, doubts = (part[posterior, image] for part in self._clean)
         colour = COLOURS[self.made.axes[0][posterior]]
         self._bars[0].show(probs[1], probs[0], probs[2])

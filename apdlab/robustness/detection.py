@@ -29,9 +29,9 @@ def detection(clean: Moments, attacked: Moments, y: Tensor) -> dict[str, float]:
         y: Labels ``[N]``.
 
     Returns:
-        ``fooled``, the share of attacked inputs that are wrong, the AUROC of each score, NaN if there is nothing to
-        tell apart, and ``unnoticed by`` it: the share of all inputs that are wrong with a score no higher than 95 % of the
-        clean ones have. An AUROC below .5 says that attacked inputs look *surer* than clean ones.
+        ``fooled``, the share of attacked inputs that are wrong; the AUROC of each score, NaN if there is nothing to
+        tell apart, below .5 if attacked inputs look *surer* than clean ones; and ``unnoticed by`` each score, the
+        share of all inputs that are wrong with no more doubt than 95 % of the clean ones have.
 
     Example:
         >>> import torch
