@@ -119,7 +119,7 @@ def chunk_sizes(network: Network, itemsize: int, x: Tensor, memory: int) -> tupl
 
     Around 16 networks and 1,000 inputs at a time stay in a processor's cache; more memory only helps large networks.
     """
-    weights, work = network.size * itemsize, _work(network, x[:1])
+    weights, work = network.size * itemsize, work_bytes(network, x[:1])
     if not weights + work <= memory:
         need = (weights + work) / 2**20
         raise ValueError(f"memory is {memory} bytes; wanted at least {need:.1f} MiB, one network and one input")
@@ -128,8 +128,8 @@ def chunk_sizes(network: Network, itemsize: int, x: Tensor, memory: int) -> tupl
 
 
 @torch.no_grad()
-def _work(network: Network, x: Tensor) -> int:
-    """Bytes of all layers' outputs for one network and one input, plus those of its statistics."""
+def work_bytes(network: Network, x: Tensor) -> int:
+    """Count the bytes of all layers' outputs for one network and one input, plus those of its statistics."""
     seen: list[int] = []
     layers = [part for part in network.module.modules() if not list(part.children())]
     hooks = [part.register_forward_hook(lambda _, __, out: seen.append(_nbytes(out))) for part in layers]

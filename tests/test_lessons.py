@@ -12,6 +12,7 @@ from apdlab.lessons import (
     BLIND_BRIGHTNESS,
     BLIND_MEASURE,
     ENOUGH_DRAWS,
+    FLATTERING_ATTACK,
     HOT_BY_A_TWENTIETH,
     REAL_TEMPERATURE,
     RUNNING_MAXIMUM,
@@ -312,3 +313,22 @@ def test_the_answer_that_is_shown_is_how_much_the_running_maximum_flatters():
     names = {"table": ASKED, "pd": pd}
     exec("\n".join(code[:-1]), names)
     assert eval(code[-1], names) == pytest.approx(FLATTERY)
+
+
+@pytest.mark.parametrize("weakest", ["fgsm", "pgd", "square"])
+def test_the_attack_that_flatters_most_is_right_and_the_answer_that_is_shown_finds_it(weakest):
+    kinds, generator = ("clean", "noise", "fgsm", "pgd", "square", "strongest"), torch.Generator().manual_seed(0)
+    found = {name: 0.9 if name in ("clean", "noise") else 0.1 for name in kinds} | {weakest: 0.4}
+    rows = [
+        {"method": method, "attack": name, "accuracy": value + 0.01 * float(torch.rand(1, generator=generator))}
+        for method in ("sgd", "sgld")
+        for name, value in (found if method == "sgld" else dict.fromkeys(kinds, 0.5)).items()
+        for _ in range(3)
+    ]
+    for name in ("fgsm", "pgd", "square"):
+        assert FLATTERING_ATTACK.check(name, rows).right == (name == weakest)
+    assert "none of" in FLATTERING_ATTACK.check("noise", rows).text
+    code = FLATTERING_ATTACK.answer.split("```")[1].removeprefix("python\n").strip().split("\n")
+    names = {"pd": pd, "rows": rows}
+    exec("\n".join(code[:-1]), names)
+    assert FLATTERING_ATTACK.check(eval(code[-1], names), rows)

@@ -1,6 +1,7 @@
 """Figures: arrays in, a matplotlib ``Figure`` out; they draw and compute nothing."""
 
 from apdlab.figures.active import asked_classes, learning_curves
+from apdlab.figures.attack_view import AttackView
 from apdlab.figures.bands import regression_bands
 from apdlab.figures.calibration import reliability_diagram, risk_coverage_curves
 from apdlab.figures.chains import distillation, traces
@@ -15,6 +16,7 @@ from apdlab.figures.ood import detection_dots, roc_curves, score_histograms
 from apdlab.figures.paths import planes, spectra
 from apdlab.figures.playground import PlaygroundView, step_size_bias
 from apdlab.figures.regression import error_bars
+from apdlab.figures.robustness import against_size, transfer_matrix
 from apdlab.figures.style import COLOURS, NAMES
 from apdlab.figures.threshold import ThresholdView
 from apdlab.figures.weight_view import Look, WeightView
@@ -23,12 +25,14 @@ from apdlab.figures.weights import weight_pairs
 __all__ = [
     "COLOURS",
     "NAMES",
+    "AttackView",
     "DrawView",
     "Look",
     "MapView",
     "PlaygroundView",
     "ThresholdView",
     "WeightView",
+    "against_size",
     "asked_classes",
     "autocorrelations",
     "courses",
@@ -53,6 +57,7 @@ __all__ = [
     "sweep",
     "traces",
     "training_maps",
+    "transfer_matrix",
     "uncertainty_maps",
     "weight_pairs",
 ]

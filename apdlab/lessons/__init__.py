@@ -2,6 +2,7 @@
 
 from apdlab.lessons.active import RUNNING_MAXIMUM
 from apdlab.lessons.anomaly import BLIND_BRIGHTNESS
+from apdlab.lessons.attacks import FLATTERING_ATTACK
 from apdlab.lessons.cold import REAL_TEMPERATURE
 from apdlab.lessons.maps import ENOUGH_DRAWS
 from apdlab.lessons.mixing import HOT_BY_A_TWENTIETH
@@ -18,6 +19,7 @@ __all__ = [
     "BLIND_BRIGHTNESS",
     "BLIND_MEASURE",
     "ENOUGH_DRAWS",
+    "FLATTERING_ATTACK",
     "HOT_BY_A_TWENTIETH",
     "REAL_TEMPERATURE",
     "RUNNING_MAXIMUM",

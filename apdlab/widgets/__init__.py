@@ -1,5 +1,6 @@
 """Widgets: figures wired to controls; no mathematics."""
 
+from apdlab.widgets.attacks import attack_explorer
 from apdlab.widgets.draws import draw_explorer
 from apdlab.widgets.maps import map_explorer
 from apdlab.widgets.picture import Picture
@@ -8,3 +9,4 @@ from apdlab.widgets.threshold import threshold_explorer
 from apdlab.widgets.weights import weight_explorer
 
 __all__ = ["Picture", "Playground", "draw_explorer", "map_explorer", "threshold_explorer", "weight_explorer"]
+__all__ = ["Picture", "Playground", "attack_explorer", "draw_explorer", "threshold_explorer"]

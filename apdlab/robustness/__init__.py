@@ -1,0 +1,22 @@
+"""What attacks do to posteriors: accuracy, doubt, detection and transfer, whether to trust that, and what follows."""
+
+from apdlab.robustness.detection import detection, watch
+from apdlab.robustness.grid import Grid, grid
+from apdlab.robustness.sanity import gradients, sanity
+from apdlab.robustness.survey import against_size, battery, right, score, survey, transfer, verdict
+
+__all__ = [
+    "Grid",
+    "against_size",
+    "battery",
+    "detection",
+    "gradients",
+    "grid",
+    "right",
+    "sanity",
+    "score",
+    "survey",
+    "transfer",
+    "verdict",
+    "watch",
+]
