@@ -28,8 +28,8 @@ CONSTRAINTS = [
 ROOMS = (
     "types files streams networks resnet density priors tempering targets schedules draws chains data samplers "
     "moments metrics predict predictor fidelity posterior distill diagnostics temperatures playground store "
-    "scoreboard cold paths shared toys paper maps atlas ood active attacks figures widgets parameters exercises "
-    "lessons notebook series reproduce __main__"
+    "scoreboard cold paths shared toys paper maps atlas ood active attacks robustness figures widgets parameters "
+    "exercises lessons notebook series reproduce __main__"
 ).split()
 MODULES = sorted((ROOT / "apdlab").rglob("*.py"))
 

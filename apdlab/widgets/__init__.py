@@ -8,5 +8,12 @@ from apdlab.widgets.playground import Playground
 from apdlab.widgets.threshold import threshold_explorer
 from apdlab.widgets.weights import weight_explorer
 
-__all__ = ["Picture", "Playground", "draw_explorer", "map_explorer", "threshold_explorer", "weight_explorer"]
-__all__ = ["Picture", "Playground", "attack_explorer", "draw_explorer", "threshold_explorer"]
+__all__ = [
+    "Picture",
+    "Playground",
+    "attack_explorer",
+    "draw_explorer",
+    "map_explorer",
+    "threshold_explorer",
+    "weight_explorer",
+]
