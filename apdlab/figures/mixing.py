@@ -12,7 +12,7 @@ from apdlab.figures.style import COLOURS, panels, styled
 
 LEVEL = 2.576  # standard deviations on each side that hold 99 % of a normal
 _SHADES = sns.blend_palette([sns.set_hls_values(COLOURS["sgld"], l=light) for light in (0.15, 0.45, 0.75)], 16).as_hex()
-_LINES = [*sns.color_palette("colorblind").as_hex()[:5], "#332288", "#882255"]
+_LINES = [*sns.color_palette("colorblind").as_hex()[:5], "#332288", "#882255", "#117733"]
 
 
 def ranks(values: Mapping[str, Tensor], bins: int = 10) -> Figure:
@@ -85,7 +85,7 @@ def autocorrelations(steps: Mapping[str, Tensor], values: Mapping[str, Mapping[s
             for i, (name, draws) in enumerate(samplers.items()):
                 rho = _autocorrelation(draws.double().numpy(force=True))
                 apart = int(steps[name][1] - steps[name][0])
-                style = {"color": _LINES[i], "marker": "osDXv^<"[i], "markevery": (0.03 * i, 0.2), "ms": 4}
+                style = {"color": _LINES[i % 8], "marker": "osDXv^<P"[i % 8], "markevery": (0.03 * i, 0.2), "ms": 4}
                 ax.plot(apart * np.arange(len(rho)), rho, lw=1.4, label=name, **style)
             ax.set_xscale("symlog", linthresh=min(int(at[1] - at[0]) for at in steps.values()))
             ax.set(title=kind, xlabel="gradient evaluations in between")
