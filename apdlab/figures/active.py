@@ -69,10 +69,10 @@ def asked_classes(shares: Mapping[tuple[str, str], Tensor], pool: Tensor) -> Fig
         >>> len(asked_classes({("sgld", "bald"): even, ("apd", "bald"): even}, even).axes)
         2
     """
-    columns = min(3, len(shares))
+    columns = min(4, len(shares))
     rows, edges = -(-len(shares) // columns), [k - 0.5 for k in range(len(pool) + 1)]
     with styled():
-        fig, axes = panels(3 * columns + 0.3, 1.8 * rows + 0.3, rows, columns, sharey=True, sharex=True)
+        fig, axes = panels(2.4 * columns + 0.3, 1.9 * rows + 0.3, rows, columns, sharey=True, sharex=True)
         for ax, ((method, acquisition), own) in zip(axes, shares.items(), strict=False):
             ax.bar(range(len(own)), own.numpy(force=True), color=COLOURS[method], width=0.75)
             ax.stairs(pool.numpy(force=True), edges, baseline=None, color="0.2", lw=1, ls="--")
