@@ -27,9 +27,9 @@ CONSTRAINTS = [
 # A room may use those before it, and never one after it.
 ROOMS = (
     "types files streams networks resnet density priors tempering targets schedules draws chains data samplers "
-    "moments metrics predict predictor fidelity posterior distill diagnostics temperatures playground store "
-    "scoreboard cold paths shared toys paper maps atlas ood active attacks robustness figures widgets parameters "
-    "exercises lessons notebook series reproduce __main__"
+    "moments metrics predict predictor attacks fidelity posterior distill diagnostics temperatures playground store "
+    "scoreboard ood cold paths shared toys paper maps atlas active robustness figures widgets parameters exercises "
+    "lessons notebook series reproduce __main__"
 ).split()
 MODULES = sorted((ROOT / "apdlab").rglob("*.py"))
 
