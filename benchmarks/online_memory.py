@@ -53,7 +53,7 @@ def main() -> None:
         with get_context("spawn").Pool(1) as fresh:
             found = fresh.apply(peak, (draws, *known))
         peaks.append(found[0])
-        print(draws, *(f"{value:.1f}" for value in found), sep="\t", flush=True)
+        print(draws, *(f"{value:.3f}" for value in found), sep="\t", flush=True)
     print(f"# peak at {counts[1]:,} draws over that at {counts[0]:,}: {peaks[1] / peaks[0]:.3f}")
 
 

@@ -138,7 +138,7 @@ def pca(theta: Tensor, network: Network, k: int, whitening: float = 0.5) -> Coor
         raise ValueError(
             f"k is {k}; wanted no more directions than the draws of each chain spread in: take a smaller k"
         )
-    left_out = (centred - codes @ basis).square().mean(1)
+    left_out = (codes @ basis).sub_(centred).square_().mean(1)  # in place: draws may fill half of the memory
     residual = torch.stack([part.flatten(1).mean(-1).sqrt() for part in network.unravel(left_out).values()], -1)
     return Coordinates(mean, basis, sd**whitening * sd[:, :1] ** (1 - whitening), residual)
 

@@ -98,7 +98,7 @@ def _squares(away: Tensor, network: Network, coordinates: Coordinates) -> tuple[
         nothing = away.new_zeros(len(away), 0, 0, dtype=torch.float64)
         return nothing, away.new_zeros(len(away), len(network.shapes), dtype=torch.float64)
     codes, out = _outside(away, coordinates)
-    parts = network.unravel(out.square().sum(1).double()).values()
+    parts = network.unravel(out.square_().sum(1).double()).values()
     codes = codes.double()
     return codes.mT @ codes, torch.stack([part.flatten(1).mean(-1) for part in parts], -1)
 
@@ -106,4 +106,4 @@ def _squares(away: Tensor, network: Network, coordinates: Coordinates) -> tuple[
 def _outside(away: Tensor, coordinates: Coordinates) -> tuple[Tensor, Tensor]:
     """Cut deviations ``[G, T, D]`` into codes and what lies at right angles to the basis."""
     along = away @ coordinates.basis.mT
-    return along / coordinates.scale[:, None], away - along @ coordinates.basis
+    return along / coordinates.scale[:, None], (along @ coordinates.basis).neg_().add_(away)
