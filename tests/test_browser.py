@@ -25,8 +25,27 @@ FLAGS = [
 SMALL = {
     "00_start_here": {"steps": 900, "burn_in": 100, "thin": 8, "gan_steps": 10, "draws": 40},
     "03_sampler_playground": {"steps": 100, "step_sizes": [0.5], "chains": 2, "measured": 40},
+    "06_toy_posteriors": {
+        "points": 11,
+        "nodes": 11,
+        "noises": [0.55, 1.0],
+        "sizes": [5, 10],
+        "steps": 100,
+        "kept": 20,
+        "moves": 40,
+        "leapfrogs": 3,
+        "descent": 20,
+        "directions": 8,
+        "gan_steps": 3,
+        "draws": 10,
+        "paper_steps": 100,
+        "snapshots": [2, 4],
+        "line_steps": 200,
+        "line_gan_steps": 3,
+    },
 }
-CELLS = {"00_start_here": 11, "03_sampler_playground": 10}  # with code, at least
+CELLS = {"00_start_here": 11, "03_sampler_playground": 10, "06_toy_posteriors": 20}  # with code, at least
+CONTROLS = {"06_toy_posteriors": 9}
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
@@ -106,7 +125,7 @@ def opened(address):
         page.goto(address.format(stem), wait_until="commit")
         page.wait_for_function(READY, timeout=90_000)
         page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
-        page.wait_for_function(FINISHED, arg=CELLS[stem], timeout=60_000)
+        page.wait_for_function(FINISHED, arg=CELLS[stem], timeout=120_000)
         assert page.locator(ERRORS).all_inner_texts() == []
         return page
 
@@ -150,4 +169,18 @@ def test_the_playground_plays_bears_a_moved_slider_and_pauses(opened):
     page.wait_for_timeout(1000)
     assert page.locator(PICTURE).get_attribute("src") == still
     changes(page, press["Step"])
+    assert page.locator(ERRORS).all_inner_texts() == []
+
+
+@pytest.mark.parametrize("stem", CONTROLS)
+def test_every_control_of_an_explorer_changes_its_picture(opened, stem):
+    page = opened(stem)
+    choices, handles = page.locator(".jp-OutputArea select"), page.locator(".jp-OutputArea .noUi-handle")
+    assert choices.count() + handles.count() == CONTROLS[stem]
+    for i in range(choices.count()):
+        now, count = choices.nth(i).evaluate("select => [select.selectedIndex, select.length]")
+        changes(page, lambda i=i, to=(now + 1) % count: choices.nth(i).select_option(index=to))
+    for i in range(handles.count()):
+        handles.nth(i).focus()
+        changes(page, lambda: page.keyboard.press("ArrowRight"))
     assert page.locator(ERRORS).all_inner_texts() == []
