@@ -149,6 +149,19 @@ def test_a_longer_run_goes_on_and_a_shorter_one_is_its_beginning(store, make, bu
     assert len(list(store.root.glob("chains/*"))) == 1
 
 
+@pytest.mark.parametrize("make", RUNS.values(), ids=RUNS)
+def test_the_store_has_what_it_would_not_draw_and_asking_makes_nothing(store, make):
+    assert not store.has(*make(8), burn_in=3, thin=2) and not Path(store.root).exists()
+    store.keep(*make(8), burn_in=3, thin=2)
+    for steps, thin in [(5, 2), (7, 2), (8, 2), (9, 2), (8, 1), (20, 2)]:
+        seen = []
+        had = store.has(*make(steps), burn_in=3, thin=thin)
+        store_copy = Store(store.root.parent / f"copy {steps} {thin}")
+        shutil.copytree(store.root, store_copy.root)
+        store_copy.keep(*make(steps), burn_in=3, thin=thin, bar=partial(noted, seen=seen))
+        assert had == (seen == [])
+
+
 def test_a_shorter_run_took_its_share_of_the_seconds(store):
     long, short = (store.keep(*bayes(steps))[1].seconds for steps in (12, 3))
     assert short == pytest.approx(long / 4) and store.keep(*bayes(12))[1].seconds == long

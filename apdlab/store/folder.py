@@ -101,9 +101,7 @@ class Store:
         if not every >= 0:
             raise ValueError(f"every is {every}; wanted seconds, 0 or more")
         wanted = count_kept(run.steps, burn_in, thin)
-        settings = {"sampler": run.sampler, "theta": run.theta, "batches": run.batches, "seed": run.seed}
-        tree = describe(settings | {"network": network, "burn_in": burn_in, "thin": thin, "apdlab": __version__})
-        record = Record(self.root / "chains" / digest(tree), run, network, burn_in, thin)
+        tree, record = self._record(run, network, burn_in, thin)
         if record.checkpoint().kept < wanted:
             with locked(record.folder):
                 if record.checkpoint().kept < wanted:  # another job may have drawn it while this one waited
@@ -111,6 +109,37 @@ class Store:
         done = record.checkpoint()
         seconds = done.seconds * min(1, run.steps / done.step)
         return record.open(wanted), Cost(run.steps * len(run.theta), seconds)
+
+    def has(self, run: Run, network: Network, *, burn_in: int = 0, thin: int = 1) -> bool:
+        """Tell whether all that ``keep`` would give is drawn already, so that nobody need wait for it.
+
+        Args:
+            run: The run.
+            network: Whose weights they are.
+            burn_in: As for ``keep``.
+            thin: As for ``keep``.
+
+        Raises:
+            ValueError: As ``keep`` does, before anything is drawn.
+
+        Example:
+            >>> import tempfile, torch
+            >>> from apdlab.networks import mlp
+            >>> from apdlab.samplers.sgld import sgld
+            >>> network, store = mlp(1, 1), Store(Path(tempfile.mkdtemp()))
+            >>> kernel = sgld(lambda theta, batch: -0.5 * theta.square().sum(-1), step_size=0.1)
+            >>> run = Run(kernel, torch.zeros(4, network.size), lambda t: None, seed=0, steps=100)
+            >>> before, _ = store.has(run, network), store.keep(run, network)
+            >>> before, store.has(run, network), store.has(run, network, thin=2)
+            (False, True, False)
+        """
+        _, record = self._record(run, network, burn_in, thin)
+        return record.checkpoint().kept >= count_kept(run.steps, burn_in, thin)
+
+    def _record(self, run: Run, network: Network, burn_in: int, thin: int) -> tuple[Any, Record]:
+        settings = {"sampler": run.sampler, "theta": run.theta, "batches": run.batches, "seed": run.seed}
+        tree = describe(settings | {"network": network, "burn_in": burn_in, "thin": thin, "apdlab": __version__})
+        return tree, Record(self.root / "chains" / digest(tree), run, network, burn_in, thin)
 
     def fit(self, network: Network, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Give ``function(*args, **kwargs)``, computed once for these arguments and opened from then on.
