@@ -43,9 +43,43 @@ SMALL = {
         "line_steps": 200,
         "line_gan_steps": 3,
     },
+    "07_weight_posteriors": {
+        "steps": 400,
+        "burn_in": 100,
+        "thin": 1,
+        "mixing_steps": 400,
+        "mixing_burn_in": 100,
+        "mixing_thin": 1,
+        "gan_steps": 4,
+        "flow_steps": 2,
+        "raw_steps": 1,
+        "sizes": [5],
+        "draws": 20,
+        "tested": 100,
+    },
+    "11_attack_robustness": {
+        "steps": 900,
+        "burn_in": 100,
+        "thin": 10,
+        "sgd_steps": 40,
+        "gan_steps": 5,
+        "draws": 10,
+        "attacked": 20,
+        "attack_steps": 4,
+        "queries": 10,
+        "sizes": [0.05, 0.1],
+        "eps": 0.1,
+        "shown": 3,
+    },
 }
-CELLS = {"00_start_here": 11, "03_sampler_playground": 10, "06_toy_posteriors": 20}  # with code, at least
-CONTROLS = {"06_toy_posteriors": 9}
+CELLS = {  # with code, at least
+    "00_start_here": 11,
+    "03_sampler_playground": 10,
+    "06_toy_posteriors": 20,
+    "07_weight_posteriors": 20,
+    "11_attack_robustness": 19,
+}
+CONTROLS = {"06_toy_posteriors": 9, "07_weight_posteriors": 7, "11_attack_robustness": 5}
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
