@@ -81,6 +81,8 @@ class Atlas:
         ValueError: If there is no sheet, or one is of another square or of other classes than two.
 
     Example:
+        >>> import torch
+        >>> from apdlab.types import Data
         >>> data = Data(torch.zeros(4, 2), torch.tensor([0, 0, 1, 1]))
         >>> sheet = Sheet(data, {"sgld": torch.full((6, 9, 2), 0.5).log()})
         >>> atlas = Atlas(torch.linspace(-5, 5, 3), {("clusters", 0.5, 2): sheet})

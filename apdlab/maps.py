@@ -60,6 +60,8 @@ def means(said: Mapping[str, Moments]) -> dict[str, dict[str, float]]:
     """Average every measure of each method over its inputs: the numbers of a figure of maps.
 
     Example:
+        >>> import torch
+        >>> from apdlab.moments import moments
         >>> m = moments(torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]]]).log())
         >>> {name: round(value, 3) for name, value in means({"sgld": m})["sgld"].items()}
         {'mean': 0.5, 'total': 0.693, 'aleatoric': 0.0, 'epistemic': 0.693}
@@ -91,13 +93,15 @@ def far_and_near(m: Moments, reference: Moments, distance: Tensor, near: float =
 
     Returns:
         ``total_variation`` to the reference; mean mutual information ``near`` and ``far``, in nats, and as shares of
-        the reference's, ``near_share`` and ``far_share``; ``grows``, the rank correlation of mutual information with
-        distance, NaN where it is the same everywhere.
+        the reference's, ``near_share`` and ``far_share``, NaN where neither has any; ``grows``, the rank correlation
+        of mutual information with distance, NaN where it is the same everywhere.
 
     Raises:
         ValueError: If no input is near, or none far.
 
     Example:
+        >>> import torch
+        >>> from apdlab.moments import moments
         >>> m = moments(torch.tensor([[[0.9, 0.1], [0.9, 0.1]], [[0.9, 0.1], [0.1, 0.9]]]).log())
         >>> round(far_and_near(m, m, torch.tensor([0.0, 4.0]))["far"], 3)
         0.368
@@ -109,7 +113,7 @@ def far_and_near(m: Moments, reference: Moments, distance: Tensor, near: float =
     doubt, wanted = mutual_information(m), mutual_information(reference)
     row = {"total_variation": total_variation(m, reference)}
     row |= {name: float(doubt[place].mean()) for name, place in places.items()}
-    row |= {f"{name}_share": row[name] / float(wanted[place].mean()) for name, place in places.items()}
+    row |= {f"{name}_share": float(doubt[place].mean() / wanted[place].mean()) for name, place in places.items()}
     grows = spearmanr(doubt, distance).statistic if m.draws > 1 else math.nan
     return row | {"grows": float(grows)}
 

@@ -697,7 +697,9 @@ def distillers(dice):
             lambda v, w=word: fits["gan"](train, held_out, coordinates, x, recipe=small._replace(**{w: v})),
             values,
         )
-    yield from each("flow steps", lambda v: fits["flow"](train, held_out, coordinates, x, steps=v), no_counts(dice))
+    yield from each(
+        ("flow steps", "steps"), lambda v: fits["flow"](train, held_out, coordinates, x, steps=v), no_counts(dice)
+    )
     recipes = {"checkpoints": [*no_counts(dice), 2], "learning_rate": not_positive(dice)}
     recipes |= dict.fromkeys(("hidden", "blocks", "batch", "moves"), no_counts(dice))
     recipes |= {word: [1.5, *negative(dice)] for word in ("smoothing", "average")}

@@ -159,7 +159,7 @@ def opened(address):
         page.goto(address.format(stem), wait_until="commit")
         page.wait_for_function(READY, timeout=90_000)
         page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
-        page.wait_for_function(FINISHED, arg=CELLS[stem], timeout=120_000)
+        page.wait_for_function(FINISHED, arg=CELLS[stem], timeout=240_000)
         assert page.locator(ERRORS).all_inner_texts() == []
         return page
 
@@ -215,6 +215,7 @@ def test_every_control_of_an_explorer_changes_its_picture(opened, stem):
         now, count = choices.nth(i).evaluate("select => [select.selectedIndex, select.length]")
         changes(page, lambda i=i, to=(now + 1) % count: choices.nth(i).select_option(index=to))
     for i in range(handles.count()):
+        now, most = (handles.nth(i).get_attribute(f"aria-value{of}") for of in ("now", "max"))
         handles.nth(i).focus()
-        changes(page, lambda: page.keyboard.press("ArrowRight"))
+        changes(page, lambda key="ArrowLeft" if now == most else "ArrowRight": page.keyboard.press(key))
     assert page.locator(ERRORS).all_inner_texts() == []

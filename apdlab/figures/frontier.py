@@ -37,7 +37,7 @@ def frontier(points: Mapping[str, Mapping[str, Sequence[float]]], reference: Map
     """
     measures = _measures(points)
     with styled():
-        fig, axes = panels(3.1 * len(measures) + 2, 3, columns=len(measures))
+        fig, axes = panels(3.1 * len(measures) + 2, max(3, 0.23 * len(points) + 0.3), columns=len(measures))
         fig.get_layout_engine().set(wspace=0.03)
         for ax, measure in zip(axes, measures, strict=True):
             if measure in reference:

@@ -52,7 +52,8 @@ def roc_curves(curves: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]
     columns = min(3, len(curves))
     rows = -(-len(curves) // columns)
     with styled():
-        fig, axes = panels(3.4 * columns + 1.8, 2.8 * rows, rows, columns, sharex=True, sharey=True)
+        height = max(2.8 * rows, 0.23 * max(map(len, curves.values())) + 0.3)  # of panels, or of the legend
+        fig, axes = panels(3.4 * columns + 1.8, height, rows, columns, sharex=True, sharey=True)
         for ax, (name, methods) in zip(axes, curves.items(), strict=False):
             for method, (alarms, found) in methods.items():
                 ax.step(alarms, found, where="post", color=COLOURS[method], lw=1.5, label=NAMES[method])
