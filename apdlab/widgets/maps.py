@@ -5,6 +5,7 @@ import ipywidgets as widgets
 from apdlab.atlas import Settings
 from apdlab.figures.maps import TITLES, MapView
 from apdlab.figures.style import NAMES
+from apdlab.widgets.grid import grid
 from apdlab.widgets.picture import Picture
 
 STYLE = {"description_width": "90px"}
@@ -45,8 +46,7 @@ def map_explorer(view: MapView) -> widgets.VBox:
 
     for control in controls.values():
         control.observe(move, names="value")
-    layout = widgets.Layout(grid_template_columns="repeat(3, 320px)")
-    return widgets.VBox([widgets.GridBox(list(controls.values()), layout=layout), picture.image])
+    return widgets.VBox([grid(controls.values()), picture.image])
 
 
 def _controls(view: MapView) -> dict[str, widgets.Widget]:

@@ -20,6 +20,7 @@ from apdlab.playground import (
     reading,
     write,
 )
+from apdlab.widgets.grid import grid
 from apdlab.widgets.picture import Picture
 
 FRAME = 0.12  # seconds a frame takes at least: what a browser shows without falling behind
@@ -64,9 +65,7 @@ class Playground:
             control.observe(self._moved, names="value")
         self._controls["friction"].disabled = settings.sampler == "sgld"
         self._string.observe(self._typed, names="value")
-        sliders = widgets.GridBox(
-            [*self._controls.values(), self._pace], layout=widgets.Layout(grid_template_columns="repeat(3, 320px)")
-        )
+        sliders = grid([*self._controls.values(), self._pace])
         self.box = widgets.VBox([widgets.HBox(buttons), sliders, self.picture.image, self._string, self._message])
 
     @property

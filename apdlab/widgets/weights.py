@@ -4,6 +4,7 @@ import ipywidgets as widgets
 
 from apdlab.figures.style import NAMES
 from apdlab.figures.weight_view import Look, WeightView
+from apdlab.widgets.grid import grid
 from apdlab.widgets.picture import Picture
 
 
@@ -44,8 +45,7 @@ def weight_explorer(view: WeightView) -> widgets.VBox:
 
     for name, control in controls.items():
         control.observe(change_layer if name == "layer" else move, names="value")
-    grid = widgets.GridBox([*controls.values()], layout=widgets.Layout(grid_template_columns="repeat(3, 320px)"))
-    return widgets.VBox([grid, picture.image])
+    return widgets.VBox([grid(controls.values()), picture.image])
 
 
 def _controls(view: WeightView) -> dict[str, widgets.Widget]:
