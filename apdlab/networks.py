@@ -3,18 +3,16 @@
 import copy
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
 
+from apdlab import stacks
 from apdlab.types import Params, is_count
 
-_POINTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.SiLU, nn.GELU, nn.ELU, nn.Softplus, nn.LeakyReLU, nn.Identity)
-_STACKABLE = (nn.Flatten, nn.Linear, nn.Dropout, *_POINTWISE)  # in evaluation mode dropout is the identity
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _UNFIT = re.compile(r"shape|size|dim|dtype|channel|index out of range", re.IGNORECASE)  # how torch says it
 
 
@@ -30,6 +28,8 @@ class Network:
         module: Any module with parameters of one floating dtype and without buffers. It is copied and put in
             evaluation mode, in which dropout does nothing (``posterior.dropout`` makes draws of it); its weights are
             ``network.ravel(dict(module.named_parameters()))``. Weights that layers share (tied) count once.
+        products: The dtype to multiply in, ``torch.bfloat16`` for speed; weights, inputs, outputs and gradients keep
+            theirs. None multiplies in theirs.
 
     Raises:
         ValueError: If it is no module, or has buffers (BatchNorm), no parameters, parameters of several dtypes, that
@@ -43,7 +43,7 @@ class Network:
         torch.Size([5, 7, 3])
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, products: torch.dtype | None = None) -> None:
         if not isinstance(module, nn.Module):
             raise ValueError(f"module is {str(module)[:80]!r}; wanted an nn.Module, e.g. nn.Linear(2, 3)")
         self.module = copy.deepcopy(module).eval()
@@ -56,7 +56,12 @@ class Network:
         self.dtype: torch.dtype = dtypes.pop()
         self.shapes: dict[str, torch.Size] = {name: p.shape for name, p in leaves.items()}
         self.size: int = sum(shape.numel() for shape in self.shapes.values())
-        self._single, self._stacked = _functional(self.module), _choose_stacked(self.module)
+        self._single, self._stacked = stacks.single(self.module), stacks.stacked(self.module)
+        self.products = self.dtype if products is None else products
+        if self.products not in (self.dtype, torch.bfloat16, torch.float16):
+            raise ValueError(f"products is {products}; wanted torch.bfloat16, torch.float16, or None for {self.dtype}")
+        self.is_plain: bool = stacks.is_plain(self.module)
+        self._taped = stacks.taped(self.module, self.products) if self.is_plain else None
 
     def __repr__(self) -> str:
         return f"Network({self.size:,} weights in {len(self.shapes)} tensors)\n{self.module}"
@@ -119,6 +124,112 @@ class Network:
             ValueError: If ``x`` does not fit the module, the weights' dtype and device, or the stack (a leading axis
                 of 1 or ``S``), or if the module gives anything but one tensor ``[N, K]``.
         """
+        with self._in_words(params, x) as alone:
+            with self._multiplying(x):
+                outputs = self._single(params, x) if alone else self._stacked(params, x)
+            return outputs.to(self.dtype)
+
+    def pullback(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Callable[[Tensor, Tensor], None]]:
+        """Evaluate a stack so that gradients of its outputs can become gradients of its weights.
+
+        A ``Sequential`` of ``Linear`` and pointwise layers is differentiated by hand, all else by autograd.
+
+        Args:
+            theta: Weights ``[S, D]``.
+            x: ``[1 or S, N, ...]``.
+
+        Returns:
+            Outputs ``[S, N, K]``, and ``pull(slope, grad)``, which adds ``J^T slope`` to ``grad [S, D]`` in place.
+
+        Example:
+            >>> import torch
+            >>> network, theta, grad = mlp(2, 1), torch.zeros(1, 3), torch.zeros(1, 3)
+            >>> outputs, pull = network.pullback(theta, torch.ones(1, 5, 2))
+            >>> pull(torch.ones(1, 5, 1), grad)
+            >>> grad
+            tensor([[5., 5., 5.]])
+        """
+        if self._taped is not None:
+            outputs, tape = self._tape(theta, x)
+            return outputs, lambda slope, grad: tape.add_to(self.unravel(grad), slope)
+        leaf = theta.detach().requires_grad_()
+        with torch.enable_grad():
+            outputs = self(self.unravel(leaf), x)
+        return outputs.detach(), lambda slope, grad: grad.add_(torch.autograd.grad(outputs, leaf, slope)[0])
+
+    def input_pullback(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Evaluate a stack on one ``x`` so that gradients of its outputs can become a gradient of ``x``.
+
+        Args:
+            theta: Weights ``[S, D]``.
+            x: ``[N, ...]``.
+
+        Returns:
+            Outputs ``[S, N, K]``, and ``pull(slope)``, which gives ``sum_s J_s^T slope_s [N, ...]``.
+
+        Example:
+            >>> import torch
+            >>> network, theta = mlp(2, 1), torch.ones(4, 3)
+            >>> outputs, pull = network.input_pullback(theta, torch.ones(5, 2))
+            >>> pull(torch.ones(4, 5, 1))[0]
+            tensor([4., 4.])
+        """
+        if self._taped is not None:
+            outputs, tape = self._tape(theta, x[None])
+            return outputs, lambda slope: tape.to_input(slope)[0].to(x.dtype)
+        leaf = x.detach().requires_grad_()
+        with torch.enable_grad():
+            outputs = self(self.unravel(theta.detach()), leaf[None])
+        return outputs.detach(), lambda slope: torch.autograd.grad(outputs, leaf, slope)[0]
+
+    def _tape(self, theta: Tensor, x: Tensor) -> tuple[Tensor, stacks.Tape]:
+        params = self.unravel(theta.detach())
+        with self._in_words(params, x):
+            return self._taped(params, x)
+
+    def through_basis(self, basis: Tensor, offset: Tensor, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """Evaluate networks ``offset + codes @ basis`` on one ``x`` without making their first layers, if ``is_plain``.
+
+        Args:
+            basis: ``[k, D]``.
+            offset: ``[D]``.
+            x: Inputs ``[N, ...]``.
+
+        Returns:
+            ``codes [s, k] -> outputs [s, N, K]``.
+
+        Example:
+            >>> import torch
+            >>> network, codes = mlp(3, 2, 1), torch.tensor([[0.5], [2.0]])
+            >>> network.through_basis(torch.ones(1, 11), torch.zeros(11), torch.ones(4, 3))(codes).shape
+            torch.Size([2, 4, 1])
+        """
+        with self._multiplying(x):
+            evaluate = stacks.through_basis(self.module, self.unravel(basis), self.unravel(offset), x)
+
+        def outputs(codes: Tensor) -> Tensor:
+            with self._multiplying(x):
+                return evaluate(codes).to(self.dtype)
+
+        return outputs
+
+    def mixed(self, products: torch.dtype = torch.bfloat16) -> "Network":
+        """Give the same network with products in another dtype; weights, inputs and outputs keep theirs.
+
+        Example:
+            >>> import torch
+            >>> network = mlp(2, 1).mixed(torch.bfloat16)
+            >>> network(network.unravel(torch.ones(1, 3)), torch.full((1, 1, 2), 1.001))
+            tensor([[[3.]]])
+        """
+        return Network(self.module, products)
+
+    def _multiplying(self, x: Tensor) -> AbstractContextManager:
+        return nullcontext() if self.products == self.dtype else torch.autocast(x.device.type, self.products)
+
+    @contextmanager
+    def _in_words(self, params: Params, x: Tensor) -> Iterator[bool]:
+        """Say what does not fit, before or after torch does; give whether it is one network, not a stack."""
         if not isinstance(params, dict):
             raise ValueError(f"params is a {type(params).__name__}; wanted named weights: network.unravel(theta)")
         name, shape = next(iter(self.shapes.items()))
@@ -130,7 +241,7 @@ class Network:
             wanted = f"[1, N, ...] (shared, e.g. x[None]) or [{len(leaf)}, N, ...], one batch a network"
             raise ValueError(f"x has shape {tuple(x.shape)}; wanted {wanted}")
         try:
-            return self._single(params, x) if alone else self._stacked(params, x)
+            yield alone
         except (RuntimeError, IndexError) as error:  # asking first would need to know what each layer takes
             if isinstance(error, torch.OutOfMemoryError) or (x.is_floating_point() and not _UNFIT.search(str(error))):
                 raise
@@ -215,89 +326,3 @@ def _refuse_mismatch(x: Tensor, leaf: Tensor) -> None:
         seen, own = (str(part.dtype).removeprefix("torch.") for part in (x, leaf))
         back, cast = (part.type().rpartition(".")[2].removesuffix("Tensor").lower() for part in (x, leaf))
         raise ValueError(f"x is {seen}, the network {own}; wanted one dtype: data(x.{cast}(), y) or module.{back}()")
-
-
-def _functional(module: nn.Module) -> Callable[[Params, Tensor], Tensor]:
-    """View the module as a function of one network's weights, each put in every place that shares it."""
-    # tie_weights takes a layer used twice for two, and leaves weights in it: github.com/pytorch/pytorch/issues/164759
-    names = {leaf: name for name, leaf in module.named_parameters()}
-    places = {
-        f"{path}.{key}".lstrip("."): names[leaf]
-        for path, part in module.named_modules()
-        for key, leaf in part.named_parameters(recurse=False, remove_duplicate=False)
-    }
-
-    def forward(params: Params, x: Tensor) -> Tensor:
-        leaves = {place: params[name] for place, name in places.items()}
-        return _checked(functional_call(module, leaves, (x,), tie_weights=False), x)
-
-    return forward
-
-
-def _checked(outputs: Tensor, x: Tensor) -> Tensor:
-    if not isinstance(outputs, Tensor):
-        raise ValueError(f"module gives a {type(outputs).__name__}; wanted a forward that gives one tensor [N, K]")
-    if outputs.ndim < 2 or outputs.shape[0] != x.shape[0]:
-        seen = f"outputs {list(outputs.shape)} for inputs {list(x.shape)}"
-        raise ValueError(f"module gives {seen}; wanted [N, K], even if K is 1: look for squeeze or mean in its forward")
-    return outputs
-
-
-def _choose_stacked(module: nn.Module) -> Callable[[Params, Tensor], Tensor]:
-    """Choose how a stack is evaluated by what the module is made of, so that a chain is the same on every run."""
-    # The exact types only: a subclass may compute something else.
-    if type(module) is nn.Sequential and all(type(m) in _STACKABLE for m in module):
-        if all(m.start_dim == 1 and m.end_dim == -1 for m in module if isinstance(m, nn.Flatten)):
-            return _stacked_sequential(module)
-    if any(isinstance(part, _CONVOLUTIONS) for part in module.modules()):
-        return _looped(module)
-    return _vmapped(module)
-
-
-def _stacked_sequential(module: nn.Sequential) -> Callable[[Params, Tensor], Tensor]:
-    names = {leaf: name for name, leaf in module.named_parameters()}  # leaves that are tied have one name
-    leaves = [[names.get(getattr(layer, key, None)) for key in ("weight", "bias")] for layer in module]
-
-    def forward(params: Params, x: Tensor) -> Tensor:
-        h = x
-        for layer, (weight, bias) in zip(module, leaves, strict=True):
-            if weight is not None:
-                h = _stacked_linear(params[weight], None if bias is None else params[bias], h)
-            else:
-                h = h.flatten(2) if isinstance(layer, nn.Flatten) else layer(h)
-        return h
-
-    return forward
-
-
-def _stacked_linear(weight: Tensor, bias: Tensor | None, h: Tensor) -> Tensor:
-    """Multiply ``h [1 or S, N, ..., I]`` by ``weight [S, O, I]``; a shared ``h`` is one wide product."""
-    stack, outputs, _ = weight.shape
-    if h.shape[0] == 1 and stack > 1:
-        wide = nn.functional.linear(h[0], weight.flatten(0, 1), None if bias is None else bias.flatten())
-        return wide.unflatten(-1, (stack, outputs)).movedim(-2, 0)
-    rows = h.flatten(1, -2)
-    out = torch.bmm(rows, weight.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
-    return out.unflatten(1, h.shape[1:-1])
-
-
-def _vmapped(module: nn.Module) -> Callable[[Params, Tensor], Tensor]:
-    one = _functional(module)
-
-    def forward(params: Params, x: Tensor) -> Tensor:
-        return vmap(one, in_dims=(0, None))(params, x[0]) if x.shape[0] == 1 else vmap(one)(params, x)
-
-    return forward
-
-
-def _looped(module: nn.Module) -> Callable[[Params, Tensor], Tensor]:
-    one = _functional(module)
-
-    def forward(params: Params, x: Tensor) -> Tensor:
-        stack = len(next(iter(params.values())))
-        # Unbound once: the backward of indexing fills a whole stack of zeros for each network.
-        each = zip(*(leaf.unbind() for leaf in params.values()), strict=True)
-        stacked = zip(each, x.expand(stack, *x.shape[1:]).unbind(), strict=True)
-        return torch.stack([one(dict(zip(params, leaves, strict=True)), xs) for leaves, xs in stacked])
-
-    return forward

@@ -1,6 +1,8 @@
 """Predictions of many draws, all ``[S, N, K]`` or their moments in ``O(N K)``, in chunks of a memory budget."""
 
 from collections.abc import Callable, Iterator
+from functools import reduce
+from itertools import dropwhile
 
 import torch
 from torch import Tensor
@@ -9,11 +11,13 @@ from apdlab.density import categorical
 from apdlab.draws import Draws
 from apdlab.moments import Moments, merge, moments
 from apdlab.networks import Network
+from apdlab.stacks import WIDE
 from apdlab.types import Data
 
 _CLASSES = categorical()
 _LOG_PROBS = _CLASSES.predictive
 MEMORY = 256 * 2**20
+CACHE = 16 * 2**20  # of a processor, about
 _STATISTICS = 48  # bytes that moments() works in, for each log probability
 
 
@@ -44,8 +48,8 @@ def predict(
         >>> predict(Draws(mlp(2, 3), torch.zeros(5, 9)), torch.zeros(4, 2)).shape
         torch.Size([5, 4, 3])
     """
-    rows = ([predictive(part) for part in parts] for parts in _outputs(draws, x, memory))
-    return torch.cat([torch.cat(row, dim=1) for row in rows])
+    columns = (torch.cat([predictive(part) for part in parts]) for parts in _outputs(draws, x, memory))
+    return torch.cat(list(columns), dim=1)
 
 
 def predict_moments(draws: Draws, x: Tensor, *, memory: int = MEMORY) -> Moments:
@@ -68,12 +72,8 @@ def predict_moments(draws: Draws, x: Tensor, *, memory: int = MEMORY) -> Moments
         >>> predict_moments(Draws(mlp(2, 3), torch.zeros(5, 9)), torch.zeros(4, 2)).mean.shape
         torch.Size([4, 3])
     """
-    total: list[Moments] = []
-    for parts in _outputs(draws, x, memory):
-        each = [moments(_LOG_PROBS(part)) for part in parts]
-        total = [merge(a, b) for a, b in zip(total, each, strict=True)] if total else each
-    joined = [torch.cat(part) for part in zip(*(m[1:] for m in total), strict=True)]
-    return Moments(len(draws), *joined)
+    each = [reduce(merge, (moments(_LOG_PROBS(part)) for part in parts)) for parts in _outputs(draws, x, memory)]
+    return Moments(len(draws), *map(torch.cat, zip(*(m[1:] for m in each), strict=True)))
 
 
 def label_log_probs(draws: Draws, data: Data, *, memory: int = MEMORY) -> Tensor:
@@ -99,39 +99,71 @@ def label_log_probs(draws: Draws, data: Data, *, memory: int = MEMORY) -> Tensor
 
 
 def _outputs(draws: Draws, x: Tensor, memory: int) -> Iterator[Iterator[Tensor]]:
-    """Walk through chunks of draws, and for each through chunks of inputs: outputs ``[s, n, K]``."""
+    """Walk through chunks of inputs, and for each through chunks of draws: outputs ``[s, n, K]``."""
     if len(x) == 0:
         raise ValueError("x has no inputs; wanted [N, ...] with N of 1 or more")
     stack, examples = chunk_sizes(draws.network, draws.codes.element_size(), x, memory)
-    for chunk in draws.chunks(stack):
-        yield _forward(draws.network, chunk.theta, x.split(examples))
+    at_once = _through_basis(draws, x, memory // 3)
+    for piece in x.split(min(examples, at_once or examples)):
+        yield _forward(draws, piece, stack, draws.basis if at_once else None)
+
+
+def _through_basis(draws: Draws, x: Tensor, memory: int) -> int:
+    """Count the inputs whose products with a basis are held at once; 0 where weights are made instead."""
+    network = draws.network
+    if draws.basis is None or not network.is_plain:
+        return 0
+    (units, inputs), made = next(iter(network.shapes.values())), 1 + len(draws.basis)
+    each = made * units * x[0].numel() // inputs * draws.codes.element_size()
+    cheaper = made * (inputs + len(draws)) < inputs * len(draws)
+    return min(memory, CACHE) // each if cheaper else 0
 
 
 @torch.no_grad()
-def _forward(network: Network, theta: Tensor, pieces: tuple[Tensor, ...]) -> Iterator[Tensor]:
-    params = network.unravel(theta)
-    for piece in pieces:
-        yield network(params, piece[None])
+def _forward(draws: Draws, x: Tensor, stack: int, basis: Tensor | None) -> Iterator[Tensor]:
+    network = draws.network
+    if basis is None:
+        for chunk in draws.chunks(stack):
+            yield network(network.unravel(chunk.theta), x[None])
+    else:
+        offset = basis.new_zeros(network.size) if draws.offset is None else draws.offset
+        evaluate = network.through_basis(basis, offset, x)
+        for chunk in draws.chunks(stack):
+            yield evaluate(chunk.codes)
 
 
 def chunk_sizes(network: Network, itemsize: int, x: Tensor, memory: int) -> tuple[int, int]:
     """Choose how many networks and inputs are evaluated at once: a third of the memory for weights, the rest for work.
 
-    Around 16 networks and 1,000 inputs at a time stay in a processor's cache; more memory only helps large networks.
+    Around 16 networks and 1,000 inputs at a time stay in a processor's cache, and more networks where inputs are few;
+    more memory only helps large networks.
     """
     weights, work = network.size * itemsize, work_bytes(network, x[:1])
     if not weights + work <= memory:
         need = (weights + work) / 2**20
         raise ValueError(f"memory is {memory} bytes; wanted at least {need:.1f} MiB, one network and one input")
-    stack = max(1, min(16, memory // 3 // weights, memory // (weights + work)))
+    many = 16 if len(x) >= WIDE else 16 * WIDE // len(x)
+    stack = max(1, min(many, memory // 3 // weights, memory // (weights + work)))
     return stack, min(1000, (memory - stack * weights) // (stack * work))
 
 
-@torch.no_grad()
 def work_bytes(network: Network, x: Tensor) -> int:
     """Count the bytes of all layers' outputs for one network and one input, plus those of its statistics."""
+    layers, outputs = _measured(network, x)
+    return layers + outputs.nbytes + _STATISTICS * outputs.numel()
+
+
+def tape_bytes(network: Network, x: Tensor) -> int:
+    """Count the bytes that a gradient needs of one network on one input: its layers' outputs."""
+    return _measured(network, x)[0]
+
+
+@torch.no_grad()
+def _measured(network: Network, x: Tensor) -> tuple[int, Tensor]:
     seen: list[int] = []
     layers = [part for part in network.module.modules() if not list(part.children())]
+    if network.is_plain:  # what is below the first weights is the same for all networks
+        layers = list(dropwhile(lambda layer: not list(layer.parameters()), layers))
     hooks = [part.register_forward_hook(lambda _, __, out: seen.append(_nbytes(out))) for part in layers]
     try:
         params = {name: leaf.to(x.device) for name, leaf in network.module.named_parameters()}
@@ -139,7 +171,7 @@ def work_bytes(network: Network, x: Tensor) -> int:
     finally:
         for hook in hooks:
             hook.remove()
-    return sum(seen) + _nbytes(outputs) + _STATISTICS * outputs.numel()
+    return sum(seen), outputs
 
 
 def _nbytes(out: Tensor | tuple) -> int:

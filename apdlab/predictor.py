@@ -10,6 +10,7 @@ rounding; the mean of their logarithms has a gradient even there.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -18,8 +19,12 @@ from torch.autograd.function import once_differentiable
 
 from apdlab.draws import Draws, Posterior
 from apdlab.moments import entropy
-from apdlab.predict import MEMORY, chunk_sizes, work_bytes
+from apdlab.networks import Network
+from apdlab.predict import MEMORY, chunk_sizes, tape_bytes
 from apdlab.types import is_count
+
+TAPES = 8  # that part of the memory keeps what the backward needs
+LEAST = 32  # inputs at a time, even where the backward then sees some draws anew
 
 
 class Averages(NamedTuple):
@@ -59,8 +64,8 @@ def predictor(
         draws: ``S`` networks of a classifier.
         statistic: What to make of the ``Averages``: ``log_mean``, ``mean_log``, or any differentiable function, e.g.
             ``metrics.mutual_information``.
-        memory: Bytes for the weights and outputs of a chunk of draws, as much again for their gradients, and as much
-            again for graphs that are kept from the forward to the backward. It does not grow with ``S``.
+        memory: Bytes for the weights and outputs of a chunk of draws and for their gradients; an eighth of it for what
+            is kept from the forward to the backward. It does not grow with ``S``.
 
     Returns:
         The function, as a module, which other libraries of attacks take. Called with no input, or with memory for less
@@ -77,7 +82,7 @@ def predictor(
         >>> log_p.shape, torch.autograd.grad(log_p[:, 0].sum(), x)[0].shape
         (torch.Size([4, 3]), torch.Size([4, 2]))
     """
-    return _Function(lambda x: statistic(_averages(draws, x, memory)))
+    return _Function(lambda x: statistic(_averages(draws, x, memory)), partial(_at_once, draws, memory))
 
 
 def fresh_predictor(
@@ -122,13 +127,20 @@ def fresh_predictor(
 class _Function(nn.Module):
     """A function of the input, as a module: libraries of attacks take nothing else."""
 
-    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+    def __init__(self, function: Callable[[Tensor], Any], at_once: Callable[[Tensor], int] = len) -> None:
         super().__init__()
-        self.function = function
+        self.function, self.at_once = function, at_once
         self.eval()
 
     def forward(self, x: Tensor) -> Any:
         return self.function(x)
+
+
+def _at_once(draws: Draws, memory: int, x: Tensor) -> int:
+    """Count the inputs of which all that the backward needs can be kept; a few even where it cannot."""
+    most = memory // TAPES // (len(draws) * tape_bytes(draws.network, x[:1]))
+    pieces = -(-len(x) // max(LEAST, most))
+    return -(-len(x) // pieces)
 
 
 def _averages(draws: Draws, x: Tensor, memory: int) -> Averages:
@@ -137,24 +149,24 @@ def _averages(draws: Draws, x: Tensor, memory: int) -> Averages:
     network, itemsize = draws.network, draws.codes.element_size()
     stack, examples = chunk_sizes(network, itemsize, x, memory)
     made = 0 if draws.basis is None and draws.offset is None else network.size * itemsize
-    graph = stack * (made + min(examples, len(x)) * work_bytes(network, x[:1]))
-    kept = memory // graph // -(-len(x) // examples)
+    kept = memory // TAPES // (stack * (made + len(x) * tape_bytes(network, x[:1])))
     parts = [_Average.apply(piece, draws, stack, kept) for piece in x.split(examples)]
     return Averages(*map(torch.cat, zip(*parts, strict=True)))
 
 
 class _Average(torch.autograd.Function):
-    """Averages over draws, whose backward sees chunk after chunk again: the graphs of the first ``kept`` of them."""
+    """Averages over draws, whose backward sees chunk after chunk again: the tapes of the first ``kept`` of them."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, draws: Draws, stack: int, kept: int) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.draws, ctx.stack, ctx.graphs = draws, stack, {}
+        ctx.draws, ctx.stack, ctx.tapes = draws, stack, {}
+        ctx.set_materialize_grads(False)
         total = -torch.inf, 0.0, 0.0
         for i, chunk in enumerate(draws.chunks(stack)):
-            leaf, logits = _evaluate(chunk, x, graph=ctx.needs_input_grad[0] and i < kept)
-            if logits.requires_grad:
-                ctx.graphs[i] = leaf, logits
-            log_p = logits.detach().double().log_softmax(-1)
+            log_p, pull = _evaluate(draws.network, chunk, x, tape=ctx.needs_input_grad[0] and i < kept)
+            if pull:
+                ctx.tapes[i] = log_p, pull
+            log_p = log_p.double()
             log_sum = torch.logaddexp(log_p.logsumexp(0), torch.as_tensor(total[0]).to(log_p))
             total = log_sum, total[1] + log_p.sum(0), total[2] + entropy(log_p).sum(0)
         ctx.save_for_backward(x, total[0])
@@ -162,25 +174,35 @@ class _Average(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor, None, None, None]:
         x, log_sum = ctx.saved_tensors
         total = torch.zeros_like(x)
         for i, chunk in enumerate(ctx.draws.chunks(ctx.stack)):
-            leaf, logits = ctx.graphs.pop(i, None) or _evaluate(chunk, x, graph=True)
-            total += torch.autograd.grad(logits, leaf, _back(logits.detach(), log_sum, len(ctx.draws), *grads))[0]
+            log_p, pull = ctx.tapes.pop(i, None) or _evaluate(ctx.draws.network, chunk, x, tape=True)
+            total += pull(_back(log_p, log_sum, len(ctx.draws), *grads))
         return total, None, None, None
 
 
-def _evaluate(chunk: Draws, x: Tensor, *, graph: bool) -> tuple[Tensor, Tensor]:
-    with torch.set_grad_enabled(graph):
-        leaf = x.detach().requires_grad_(graph)
-        return leaf, chunk.network(chunk.network.unravel(chunk.theta), leaf[None])
+def _evaluate(network: Network, chunk: Draws, x: Tensor, *, tape: bool) -> tuple[Tensor, Callable | None]:
+    """Give log probabilities ``[s, N, K]``, and how to pull gradients in their logits back to ``x``."""
+    if tape:
+        logits, pull = network.input_pullback(chunk.theta, x)
+    else:
+        logits, pull = network(network.unravel(chunk.theta), x[None]), None
+    return logits.log_softmax(-1), pull
 
 
-def _back(logits: Tensor, log_sum: Tensor, draws: int, log_mean: Tensor, mean_log: Tensor, entropy: Tensor) -> Tensor:
-    """Pull gradients with respect to the averages back to logits ``[s, N, K]``."""
-    log_p = logits.double().log_softmax(-1)
-    p = log_p.exp()
-    grad = (log_p - log_sum).exp() * log_mean + (mean_log - p * log_p * entropy[:, None]) / draws
+def _back(
+    log_p: Tensor, log_sum: Tensor, draws: int, log_mean: Tensor | None, mean_log: Tensor | None, entropy: Tensor | None
+) -> Tensor:
+    """Pull gradients with respect to the averages back to logits ``[s, N, K]``; None is 0."""
+    dtype, log_p = log_p.dtype, log_p.double()
+    p, grad = log_p.exp(), torch.zeros((), dtype=torch.float64, device=log_p.device)
+    if log_mean is not None:
+        grad = grad + (log_p - log_sum).exp() * log_mean
+    if mean_log is not None:
+        grad = grad + mean_log / draws
+    if entropy is not None:
+        grad = grad - p * log_p * entropy[:, None] / draws
     others = 1 - torch.eye(p.shape[-1], dtype=p.dtype, device=p.device)  # 1 - p would be 0 where p rounds to 1
-    return (grad * (p @ others) - p * (grad @ others)).to(logits.dtype)
+    return (grad * (p @ others) - p * (grad @ others)).to(dtype)

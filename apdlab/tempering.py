@@ -9,10 +9,12 @@ in which both measured temperatures are shares of the one asked for: 1 is right.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from apdlab.density import value_and_grad
 from apdlab.types import Batch, Likelihood
 
 
@@ -40,8 +42,20 @@ def tempered(
         >>> cold(torch.ones(2, 3), None)
         tensor([ -3., -30.])
     """
-    checked = _checked(temperatures)
-    return lambda theta, batch: log_posterior(theta, batch) / checked
+    return _Tempered(log_posterior, _checked(temperatures))
+
+
+@dataclass(frozen=True)
+class _Tempered:
+    log_posterior: Callable[[Tensor, Batch], Tensor]
+    temperatures: Tensor
+
+    def __call__(self, theta: Tensor, batch: Batch) -> Tensor:
+        return self.log_posterior(theta, batch) / self.temperatures
+
+    def value_and_grad(self, theta: Tensor, batch: Batch, room: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        value, grad = value_and_grad(self.log_posterior, theta, batch, room=room)
+        return value / self.temperatures, grad / self.temperatures[:, None]
 
 
 def tempered_likelihood(likelihood: Likelihood, temperatures: Tensor) -> Likelihood:

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from apdlab.draws import Draws
 from apdlab.moments import Moments, moments
-from apdlab.networks import _vmapped, mlp
+from apdlab.networks import mlp
 from apdlab.predict import predict_moments
+from apdlab.stacks import vmapped as by_vmap
 from apdlab.streams import stream, streams
 
 BATCH = 100
@@ -48,7 +49,7 @@ def loop(draws: Draws, x: Tensor) -> Tensor:
 def vmapped(draws: Draws, x: Tensor) -> Tensor:
     """Predict with all models on all inputs at once: ``[S, N, C]``."""
     network = draws.network
-    return _vmapped(network.module)(network.unravel(draws.theta), x[None]).log_softmax(-1)
+    return by_vmap(network.module)(network.unravel(draws.theta), x[None]).log_softmax(-1)
 
 
 def then_moments(way: Callable[[Draws, Tensor], Tensor], draws: Draws, x: Tensor) -> Moments:

@@ -13,7 +13,8 @@ from timing import check_same, options, report, rounds
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from apdlab.networks import Network, _vmapped, mlp
+from apdlab.networks import Network, mlp
+from apdlab.stacks import vmapped
 from apdlab.streams import stream, streams
 from apdlab.types import Params
 
@@ -71,8 +72,8 @@ def networks(side: int, hidden: int, channels: int) -> dict[str, tuple[Network, 
     """Build one network of each kind, with the rivals of its own way."""
     plain, conv, skip = mlp(side**2, hidden, 10), cnn(side, channels), Network(Skip(side**2, hidden))
     return {
-        "mlp": (plain, {"vmap": _vmapped(plain.module), "loop": unbound(plain.module)}),
-        "cnn": (conv, {"vmap": _vmapped(conv.module), "loop": unbound(conv.module)}),
+        "mlp": (plain, {"vmap": vmapped(plain.module), "loop": unbound(plain.module)}),
+        "cnn": (conv, {"vmap": vmapped(conv.module), "loop": unbound(conv.module)}),
         "norm+skip": (skip, {"loop": unbound(skip.module)}),
     }
 

@@ -170,8 +170,47 @@ def test_gradients_of_a_stack_are_those_of_the_loop(build, shape, lead, dtype):
         grad_x, *grads = torch.autograd.grad((one(xs) * weight[s]).sum(), [xs, *one.parameters()])
         wanted_x[s % lead] += grad_x
         wanted_theta.append(torch.cat([grad.flatten() for grad in grads]))
-    ours = torch.autograd.grad((out * weight).sum(), [theta, x])
-    torch.testing.assert_close(ours, (torch.stack(wanted_theta), wanted_x), rtol=EXACT[dtype], atol=EXACT[dtype])
+    ours, wanted = torch.autograd.grad((out * weight).sum(), [theta, x]), torch.stack(wanted_theta)
+    torch.testing.assert_close(ours, (wanted, wanted_x), rtol=EXACT[dtype], atol=EXACT[dtype])
+    pulled, (again, pull) = torch.ones_like(theta), network.pullback(theta, x.detach())
+    pull(weight, pulled)
+    assert not again.requires_grad and not pulled.requires_grad
+    torch.testing.assert_close((again, pulled), (out.detach(), 1 + wanted), rtol=EXACT[dtype], atol=EXACT[dtype])
+
+
+PLAIN = [name for name in MODULES if Network(MODULES[name][0]()).is_plain]
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.5])
+@pytest.mark.parametrize("name", PLAIN)
+def test_networks_in_a_subspace_are_those_of_their_weights(name, offset):
+    build, shape = MODULES[name]
+    network = Network(build().double())
+    basis, codes, x = stack(network, 3), torch.randn(5, 3, generator=seeded(2)).double(), inputs(1, shape, torch.double)
+    offset = torch.full((network.size,), offset, dtype=torch.double)
+    wanted = network(network.unravel(codes @ basis + offset), x)
+    torch.testing.assert_close(network.through_basis(basis, offset, x[0])(codes), wanted, rtol=1e-12, atol=1e-12)
+
+
+@each_module
+def test_products_of_low_precision_round_outputs_and_gradients_and_change_no_dtype(build, shape):
+    """Two roundings of 2^-9 a product, a few products one after the other; the loop over modules is exact."""
+    network = Network(build())
+    theta, x = stack(network, 5), inputs(5, shape, torch.float32)
+    found = []
+    for each in (network, network.mixed()):
+        outputs, pull = each.pullback(theta, x)
+        grad = torch.zeros_like(theta)
+        pull(torch.ones_like(outputs), grad)
+        found.append((each(each.unravel(theta), x), outputs, grad))
+    for exact, rounded in zip(*found, strict=True):
+        error = (rounded - exact).norm() / exact.norm()
+        assert rounded.dtype == torch.float32 and 0 < error < 0.03
+
+
+def test_products_of_another_dtype_are_refused(refusal):
+    said = refusal(lambda: mlp(2, 3).mixed(torch.int8))
+    assert said == "products is torch.int8; wanted torch.bfloat16, torch.float16, or None for torch.float32"
 
 
 @each_module
@@ -268,9 +307,9 @@ def test_weights_that_are_shared_count_once(name, weights):
 
 
 WAYS = {
-    "_stacked_sequential": ["images", "dropout", "weights tied", "sequences"],
-    "_looped": ["convolutions", "convolutions tied"],
-    "_vmapped": ["nested", "linear of its own kind", "weights tied in a forward"],
+    "_batched": ["images", "dropout", "weights tied", "sequences"],
+    "looped": ["convolutions", "convolutions tied"],
+    "vmapped": ["nested", "linear of its own kind", "weights tied in a forward"],
 }
 
 
@@ -392,3 +431,15 @@ REFUSED = {
 @pytest.mark.parametrize(("said", "call"), REFUSED.values(), ids=REFUSED)
 def test_what_is_not_a_network_is_refused_by_name(said, call, refusal):
     assert said in refusal(call)
+
+
+@each_module
+def test_the_gradient_of_an_input_is_the_sum_of_what_networks_say(build, shape):
+    network = Network(build().double())
+    theta, x = stack(network, 5), inputs(1, shape, torch.double)[0].requires_grad_()
+    out = network(network.unravel(theta), x[None])
+    slope = torch.randn(out.shape, generator=seeded(1), dtype=torch.double)
+    outputs, pull = network.input_pullback(theta, x)
+    assert not outputs.requires_grad
+    wanted = out.detach(), torch.autograd.grad(out, x, slope)[0]
+    torch.testing.assert_close((outputs, pull(slope)), wanted, rtol=1e-12, atol=1e-12)

@@ -17,7 +17,7 @@ NORMED = nn.Sequential(nn.Linear(4, 5), nn.LayerNorm(5), nn.Linear(5, 3)).double
 WIDE = nn.Sequential(nn.Conv2d(1, 6, 1, bias=False), nn.Flatten(), nn.AdaptiveAvgPool1d(3)).double()
 # The network, the shape of an input, and how many numbers its layers put out for one.
 NETWORKS = {
-    "mlp": (mlp(4, 6, 3, dtype=F64), (4,), 4 + 6 + 6 + 3),
+    "mlp": (mlp(4, 6, 3, dtype=F64), (4,), 6 + 6 + 3),
     "convolution, in a loop": (Network(CONVOLUTION), (1, 4, 4), 8 + 8 + 8 + 3),
     "layer norm, by vmap": (Network(NORMED), (4,), 5 + 5 + 3),
     "few weights, large images": (Network(WIDE), (1, 8, 8), 384 + 384 + 3),
@@ -67,7 +67,8 @@ def test_chunks_stay_in_the_memory_and_use_it(name):
         stack, examples = chunk_sizes(draws.network, 8, x, memory)
         assert stack * (weights + examples * work) <= memory
         assert examples == 1000 or stack * (weights + (examples + 1) * work) > memory
-    assert chunk_sizes(draws.network, 8, x, 2**40) == (16, 1000)
+    assert chunk_sizes(draws.network, 8, x, 2**40) == (16 * 64 // len(x), 1000)
+    assert chunk_sizes(draws.network, 8, x[:1].expand(64, *x.shape[1:]), 2**40) == (16, 1000)
 
 
 @NAMES

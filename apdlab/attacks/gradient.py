@@ -33,6 +33,13 @@ def loss_and_grad(predictor: Callable[[Tensor], Any], x: Tensor, y: Tensor, loss
         >>> loss_and_grad(lambda x: x, x, y, lambda out, y: out.square().sum(-1))[1][0]
         tensor([2., 2., 2.])
     """
+    size = getattr(predictor, "at_once", len)(x)  # what it keeps for the backward, it keeps of so many inputs
+    parts = [_of_some(predictor, *some, loss) for some in zip(x.split(size), y.split(size), strict=True)]
+    values, grads = zip(*parts, strict=True)
+    return torch.cat(values), torch.cat(grads)
+
+
+def _of_some(predictor: Callable[[Tensor], Any], x: Tensor, y: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
     x = x.detach().requires_grad_()
     with torch.enable_grad():
         values = loss(predictor(x), y)

@@ -2,9 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import torch
 from torch import Tensor
+
+from apdlab.density import dots
+
+WIDE = 2**17  # numbers; fewer are drawn sooner than threads wake
 
 
 def started(theta: Tensor) -> Tensor:
@@ -21,10 +27,24 @@ def started(theta: Tensor) -> Tensor:
 
 
 def normal(noise: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    """Fill ``noise [C, D]`` with ``N(0, 1)``, each row from the generator of its chain, and return it."""
-    for row, generator in zip(noise, generators, strict=True):
-        row.normal_(generator=generator)
+    """Fill ``noise [C, D]`` with ``N(0, 1)``, each row from the generator of its chain, and return it.
+
+    On a processor torch draws on one core; rows are drawn side by side, which changes none of them.
+    """
+    threads = min(torch.get_num_threads(), len(noise)) if noise.device.type == "cpu" and noise.numel() > WIDE else 1
+    fill = map if threads == 1 else _pool(threads).map
+    list(fill(_fill, zip(noise, generators, strict=True)))
     return noise
+
+
+def _fill(chain: tuple[Tensor, torch.Generator]) -> None:
+    row, generator = chain
+    row.normal_(generator=generator)
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "noise")
 
 
 def thrown(momentum: Tensor, mass: Tensor | float, temperature: float, generators: Sequence[torch.Generator]) -> Tensor:
@@ -32,6 +52,14 @@ def thrown(momentum: Tensor, mass: Tensor | float, temperature: float, generator
     if temperature == 0:
         return momentum.zero_()
     return normal(momentum, generators).mul_((temperature * mass) ** 0.5)
+
+
+def drift(theta: Tensor, momentum: Tensor, mass: Tensor | float, time: float) -> None:
+    """Move ``theta`` by ``time m / M``, in place."""
+    if isinstance(mass, Tensor):
+        theta.addcdiv_(momentum, mass, value=time)
+    else:
+        theta.add_(momentum, alpha=time / mass)
 
 
 def checked_friction(friction: float) -> float:
@@ -61,9 +89,9 @@ def checked_mass(mass: Tensor | float) -> Tensor | float:
 
 def configurational(theta: Tensor, grad: Tensor) -> Tensor:
     """Take the temperature of positions, ``-<theta, grad log posterior> / D``: ``[C]``, of mean ``T`` in the target."""
-    return torch.linalg.vecdot(theta, grad).div_(-theta.shape[1])
+    return dots(theta, grad).div_(-theta.shape[1])
 
 
 def kinetic(momentum: Tensor, mass: Tensor | float) -> Tensor:
     """Take the temperature of momenta, the mean of ``m^2 / M``: ``[C]``, of mean ``T`` where ``m`` is ``N(0, T M)``."""
-    return torch.linalg.vecdot(momentum, momentum / mass).div_(momentum.shape[1])
+    return dots(momentum, momentum / mass).div_(momentum.shape[1])

@@ -89,7 +89,7 @@ def psgld(
     def step(state: State, batch: Batch, generators: Sequence[torch.Generator]) -> tuple[State, Info]:
         theta, t, square, noise = state
         eps, warmth = eps_of(t), temperature_of(t)
-        value, grad = value_and_grad(log_posterior, theta, batch)
+        value, grad = value_and_grad(log_posterior, theta, batch, room=noise)
         info = Info(value, eps, configurational(theta, grad))
         if t < adapt:
             square.lerp_(grad.square(), 1 - decay if t else 1.0)

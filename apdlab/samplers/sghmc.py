@@ -18,6 +18,7 @@ from apdlab.samplers.kernel import (
     checked_friction,
     checked_mass,
     configurational,
+    drift,
     kinetic,
     normal,
     started,
@@ -85,21 +86,22 @@ def sghmc(
     """
     h_of, temperature_of = step_sizes(step_size), temperatures(temperature)
     friction, mass = checked_friction(friction), checked_mass(mass)
+    root = mass**0.5
 
     def step(state: State, batch: Batch, generators: Sequence[torch.Generator]) -> tuple[State, Info]:
         theta, t, momentum, noise = state
         h, warmth = h_of(t), temperature_of(t)
         if t == 0:
             thrown(momentum, mass, warmth, generators)
-        value, grad = value_and_grad(log_posterior, theta, batch)
+        value, grad = value_and_grad(log_posterior, theta, batch, room=noise)
         info = Info(value, h, configurational(theta, grad), kinetic(momentum, mass))
         c = math.exp(-friction * h)
         momentum.add_(grad, alpha=h)
-        theta.add_(momentum / mass, alpha=h / 2)
+        drift(theta, momentum, mass, h / 2)
         momentum.mul_(c)
         if warmth > 0:
-            momentum.add_(normal(noise, generators).mul_(mass**0.5), alpha=math.sqrt((1 - c**2) * warmth))
-        theta.add_(momentum / mass, alpha=h / 2)
+            momentum.add_(normal(noise, generators).mul_(root), alpha=math.sqrt((1 - c**2) * warmth))
+        drift(theta, momentum, mass, h / 2)
         return State(theta, t + 1, momentum, noise), info
 
     return Sampler(_init, step)
@@ -145,19 +147,20 @@ def symplectic_euler(
     """
     h_of, temperature_of = step_sizes(step_size), temperatures(temperature)
     friction, mass = checked_friction(friction), checked_mass(mass)
+    root = mass**0.5
 
     def step(state: State, batch: Batch, generators: Sequence[torch.Generator]) -> tuple[State, Info]:
         theta, t, momentum, noise = state
         h, warmth = h_of(t), temperature_of(t)
         if t == 0:
             thrown(momentum, mass, warmth, generators)
-        value, grad = value_and_grad(log_posterior, theta, batch)
+        value, grad = value_and_grad(log_posterior, theta, batch, room=noise)
         info = Info(value, h, configurational(theta, grad), kinetic(momentum, mass))
         beta = euler_momentum(friction, h)
         momentum.mul_(beta).add_(grad, alpha=h)
         if warmth > 0:
-            momentum.add_(normal(noise, generators).mul_(mass**0.5), alpha=math.sqrt(2 * (1 - beta) * warmth))
-        theta.add_(momentum / mass, alpha=h)
+            momentum.add_(normal(noise, generators).mul_(root), alpha=math.sqrt(2 * (1 - beta) * warmth))
+        drift(theta, momentum, mass, h)
         return State(theta, t + 1, momentum, noise), info
 
     return Sampler(_init, step)

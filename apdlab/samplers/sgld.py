@@ -74,7 +74,7 @@ def sgld(
     def step(state: State, batch: Batch, generators: Sequence[torch.Generator]) -> tuple[State, Info]:
         theta, t, noise = state
         eps, warmth = eps_of(t), temperature_of(t)
-        value, grad = value_and_grad(log_posterior, theta, batch)
+        value, grad = value_and_grad(log_posterior, theta, batch, room=noise)
         info = Info(value, eps, configurational(theta, grad))
         theta.add_(grad, alpha=eps / 2)
         if warmth > 0:

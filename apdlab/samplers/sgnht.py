@@ -77,7 +77,7 @@ def sgnht(
         h, warmth = h_of(t), temperature_of(t)
         if t == 0:
             thrown(momentum, 1.0, warmth, generators)
-        value, grad = value_and_grad(log_posterior, theta, batch)
+        value, grad = value_and_grad(log_posterior, theta, batch, room=noise)
         info = Info(value, h, configurational(theta, grad), kinetic(momentum, 1.0))
         momentum.add_(grad, alpha=h)
         theta.add_(momentum, alpha=h / 2)
