@@ -3,8 +3,8 @@
 Ours is ``attacks.pgd`` (10 steps, eps .3 on pixels of [0, 1]) on 100 draws of a 784-100-10 network, with 500 inputs
 and with 20. The rivals attack the same average: foolbox's ``LinfPGD`` on the stack of all draws in one graph, and the
 loop, plain PGD on an ensemble that goes through its networks one by one. First a line ``# peak memory of <way>``,
-each in a process of its own; then ``name, ratio, ours_ms, rival_ms, spread`` (see ``timing.report``). Run it with
-``OMP_NUM_THREADS=1``.
+each in a process of its own; then ``name, ratio, ours_ms, rival_ms, spread, share`` (see ``timing.report``). Run it
+with ``OMP_NUM_THREADS=1``.
 """
 
 import math
@@ -15,7 +15,7 @@ from functools import partial
 from multiprocessing import get_context
 
 import torch
-from timing import check_same, options, report, rounds
+from timing import check_same, note, options, report, rounds, save
 from torch import Tensor, nn
 
 from apdlab.attacks import pgd
@@ -127,9 +127,10 @@ def main() -> None:
         for name, size in [*((way, sizes[""]) for way in WAYS), *((way, more) for way in OURS)]:
             with get_context("spawn").Pool(1) as fresh:
                 used = fresh.apply(peak, (name, size))
-                print(f"# peak memory of {name}, {size[0]} draws: {used:.0f} MiB", flush=True)
+                note(f"peak memory of {name}, {size[0]} draws: {used:.0f} MiB")
     for prefix, size in sizes.items():
         compare(prefix, *problem(*size, chosen.device), chosen.rounds)
+    save(chosen)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Ours is ``predict_moments`` for 100 draws of a 784-100-10 network on 2,000 inputs. The rivals keep ``[S, N, C]``: a loop
 over the networks in batches of 100, and ``vmap`` over the full batch; both then take its ``moments``, or stop before
 that ("outputs only", which is less work than ours). First a line ``# peak memory of <way>`` each, in a process of its
-own; then ``name, ratio, ours_ms, rival_ms, spread`` (see ``timing.report``). Run it with ``OMP_NUM_THREADS=1``.
+own; then ``name, ratio, ours_ms, rival_ms, spread, share`` (see ``timing.report``). Run it with ``OMP_NUM_THREADS=1``.
 """
 
 import sys
@@ -12,7 +12,7 @@ from functools import partial
 from multiprocessing import get_context
 
 import torch
-from timing import check_same, options, report, rounds
+from timing import check_same, note, options, report, rounds, save
 from torch import Tensor
 
 from apdlab.draws import Draws
@@ -93,8 +93,9 @@ def main() -> None:
     if chosen.device == "cpu" and sys.platform != "win32":
         for name in [*OURS, *RIVALS]:
             with get_context("spawn").Pool(1) as fresh:
-                print(f"# peak memory of {name}: {fresh.apply(peak, (name, sizes)):.0f} MiB", flush=True)
+                note(f"peak memory of {name}: {fresh.apply(peak, (name, sizes)):.0f} MiB")
     compare(*problem(*sizes, chosen.device), chosen.rounds)
+    save(chosen)
 
 
 if __name__ == "__main__":

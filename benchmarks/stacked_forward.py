@@ -2,14 +2,15 @@
 
 Each of ``S`` networks sees its own minibatch of 100; timed are the outputs and the gradient of the summed cross entropy
 with respect to ``theta [S, D]``. Ours is the way that ``Network`` chooses, the rivals are the other ways that exist.
-One line each: ``name, ratio, ours_ms, rival_ms, spread`` (see ``timing.report``). Run it with ``OMP_NUM_THREADS=1``.
+One line each: ``name, ratio, ours_ms, rival_ms, spread, share`` (see ``timing.report``). Run it with
+``OMP_NUM_THREADS=1``.
 """
 
 from collections.abc import Callable
 from functools import partial
 
 import torch
-from timing import check_same, options, report, rounds
+from timing import check_same, options, report, rounds, save
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -107,6 +108,7 @@ def main() -> None:
             x = torch.randn(stack, BATCH, 1, side, side, generator=generator).to(chosen.device)
             y = torch.randint(10, (stack, BATCH), generator=generator).to(chosen.device)
             compare(name, network, rivals, x, y, chosen.rounds)
+    save(chosen)
 
 
 if __name__ == "__main__":

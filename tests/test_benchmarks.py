@@ -1,6 +1,7 @@
 """Laws of the benchmarks: each runs, compares equal results, and prints lines that parse. No number is judged."""
 
 import importlib.util
+import json
 import math
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import torch
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 OTHERS = {
     "timing.py",
+    "sampling_rivals.py",
     "ladder.py",
     "mutants.py",
     "sampler_bias.py",
@@ -30,15 +32,20 @@ def timing():
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_a_benchmark_prints_a_name_and_four_numbers_a_line(script):
-    command = [sys.executable, "-W", "error", str(FOLDER / script), "--toy", "--rounds", "1"]
+def test_a_benchmark_prints_a_name_and_four_numbers_and_a_share_a_line(script, tmp_path):
+    saved = tmp_path / "lines.json"
+    command = [sys.executable, "-W", "error", str(FOLDER / script), "--toy", "--rounds", "1", "--json", str(saved)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     rows = [line.split("\t") for line in done.stdout.splitlines() if not line.startswith("#")]
     assert len(rows) >= 4 and len({row[0] for row in rows}) == len(rows)
-    for _, *numbers in rows:
+    for _, *numbers, share in rows:
         ratio, ours, rival, spread = map(float, numbers)
         assert 0 < ratio < math.inf and 0 < ours < math.inf and 0 < rival < math.inf and spread == 0
+        assert share == "-" or 0 <= float(share) < math.inf
+    run = json.loads(saved.read_text("utf-8"))
+    assert [line["name"] for line in run["lines"]] == [row[0] for row in rows]
+    assert run["script"] == script and run["machine"]["versions"]["torch"] == torch.__version__
 
 
 def lines_of(script, *arguments):
@@ -93,11 +100,35 @@ def test_all_ways_take_turns(timing):
 
 def test_the_ratio_is_the_median_over_rounds(timing, capsys):
     timing.report("x", [1.0, 2.0, 4.0], [3.0, 2.0, 8.0])
-    assert capsys.readouterr().out == "x\t2.00\t2.000\t3.000\t1.00\n"
+    assert capsys.readouterr().out == "x\t2.00\t2.000\t3.000\t1.00\t-\n"
 
 
-def test_no_rounds_are_refused(timing, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["x", "--rounds", "0"])
+def test_the_share_of_the_limit_is_flops_over_time_over_limit(timing, capsys):
+    reached = timing.reached(3e9, [900.0, 1000.0, 5000.0], limit=12.0)  # 3 GFLOP in a second
+    timing.report("x", [1.0], [1.0], reached)
+    assert capsys.readouterr().out.endswith("\t0.25\n")
+
+
+def test_the_limit_is_the_rate_of_a_product(timing, monkeypatch):
+    monkeypatch.setattr(timing, "rounds", lambda ways, count: {name: [4.0] for name in ways})
+    assert timing.roof("cpu", size=100) == pytest.approx(2 * 100**3 / 4e-3 / 1e9)
+
+
+NO_OPTIONS = {
+    "no rounds": (["--rounds", "0"], "--rounds is 0; wanted 1 or more"),
+    "no chains": (["--chains", "0"], "--chains is 0; wanted 1 or more"),
+    "a folder": (["--json", str(FOLDER)], f"--json is the folder {FOLDER}; wanted a file"),
+}
+
+
+@pytest.mark.parametrize(("asked", "seen"), NO_OPTIONS.values(), ids=NO_OPTIONS)
+def test_options_that_mean_nothing_are_refused(timing, monkeypatch, capsys, asked, seen):
+    monkeypatch.setattr(sys, "argv", ["x", *asked])
     with pytest.raises(SystemExit):
-        timing.options("x")
-    assert "--rounds is 0; wanted 1 or more" in capsys.readouterr().err
+        timing.options("x", chains=16)
+    assert seen in capsys.readouterr().err
+
+
+def test_a_rival_that_is_missing_is_noted(timing, capsys):
+    assert timing.installed("torch") and not timing.installed("no_such_rival")
+    assert capsys.readouterr().out == "# no_such_rival is not installed\n"
