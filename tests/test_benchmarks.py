@@ -19,6 +19,7 @@ OTHERS = {
     "mutants.py",
     "sampler_bias.py",
     "online_memory.py",
+    "scaling.py",
 }  # what times share; what compares no times
 SCRIPTS = sorted({path.name for path in FOLDER.glob("*.py")} - OTHERS)
 
@@ -68,6 +69,23 @@ def test_what_is_held_while_a_chain_runs_is_printed_beside_what_draws_would_take
     rows = [[float(value) for value in row] for row in lines_of("online_memory.py", "--toy")]
     assert len(rows) == 2 and rows[0][0] < rows[1][0] and rows[0][3] == rows[1][3]
     assert all(peak > held > 0 and stored > 0 for _, peak, _, held, stored in rows)
+
+
+def test_growth_is_printed_with_its_exponent_and_kept_with_its_sizes(tmp_path):
+    kept = tmp_path / "scaling.json"
+    rows = lines_of("scaling.py", "--toy", "--rounds", "1", "--json", str(kept))
+    run = json.loads(kept.read_text("utf-8"))
+    assert [row[0] for row in rows] == [line["name"] for line in run["lines"]] and len(rows) >= 8
+    for _, exponent, *numbers in rows:
+        smallest, largest, *peaks = map(float, numbers)
+        assert math.isfinite(float(exponent)) and min(smallest, largest) > 0 and all(0 <= p < 2**14 for p in peaks)
+    assert all(0 < line["smallest"] < line["largest"] for line in run["lines"]) and run["machine"]["threads"] >= 1
+
+
+def test_an_exponent_is_that_of_a_power_whatever_small_sizes_do(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    scaling = importlib.import_module("scaling")
+    assert scaling.exponent([1, 2, 4, 8, 16], [99.0, 5.0, 3 * 4**1.5, 3 * 8**1.5, 3 * 16**1.5]) == pytest.approx(1.5)
 
 
 def test_the_ladder_is_climbed_with_as_many_seeds_as_asked():

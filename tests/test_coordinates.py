@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from apdlab.distill import Coordinates, Distilled, pca, raw, standardised
+from apdlab.distill.spread import spread_of
 from apdlab.networks import mlp
 
 NETWORK = mlp(3, 4, 2, dtype=torch.float64)  # 26 weights in four tensors
@@ -95,6 +96,20 @@ def test_residual_is_the_rms_of_what_is_left_out_of_each_tensor(draws):
     parts = np.split(left_out, np.cumsum(SIZES)[:-1], axis=-1)
     wanted = np.stack([np.sqrt((part**2).mean((1, 2))) for part in parts], -1)
     np.testing.assert_allclose(coordinates.residual.numpy(), wanted, rtol=1e-8)
+
+
+@TALL_AND_WIDE
+@pytest.mark.parametrize("block", [1, 2000, 6000])
+def test_blocks_change_nothing_but_rounding(draws, block, monkeypatch):
+    theta = chains_of(draws)
+    at_once = pca(theta, NETWORK, 4)
+    codes, spread = at_once.encode(theta), spread_of(theta, NETWORK, at_once)
+    monkeypatch.setattr("apdlab.distill.coordinates.BLOCK", block)
+    for ours, wanted in zip(pca(theta, NETWORK, 4), at_once, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(at_once.encode(theta), codes, rtol=1e-12, atol=1e-12)
+    for ours, wanted in zip(spread_of(theta, NETWORK, at_once), spread, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-12, atol=1e-12)
 
 
 def test_chains_have_coordinates_of_their_own():

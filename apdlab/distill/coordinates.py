@@ -16,6 +16,8 @@ from apdlab.draws import Draws
 from apdlab.networks import Network
 from apdlab.types import is_count
 
+BLOCK = 32 * 2**20  # bytes of deviations that are made at a time
+
 
 class Coordinates(NamedTuple):
     """Describe the draws of each of ``G`` chains, ``theta = mean + (scale * y) @ basis``, and say what that leaves out.
@@ -43,8 +45,9 @@ class Coordinates(NamedTuple):
 
     def encode(self, theta: Tensor) -> Tensor:
         """Give the coordinates ``y [G, T, k]`` of weights ``[G, T, D]``."""
-        centred = theta - self.mean[:, None]
-        return (centred if self.basis is None else centred @ self.basis.mT) / self.scale[:, None]
+        if self.basis is None:
+            return (theta - self.mean[:, None]).div_(self.scale[:, None])
+        return _along(theta, self.mean, self.basis).div_(self.scale[:, None])
 
     def decode(self, y: Tensor) -> Tensor:
         """Give the weights ``[G, T, D]`` of coordinates ``y [G, T, k]``."""
@@ -105,7 +108,8 @@ def pca(theta: Tensor, network: Network, k: int, whitening: float = 0.5) -> Coor
     """Find the ``k`` leading principal directions of each chain, and scale them.
 
     Coordinate ``j`` is divided by ``sd_j^w sd_1^(1 - w)``: ``w = 1`` makes all coordinates equal, ``w = 0`` keeps
-    their proportions. In between, a critic sees small directions without mistaking them for large ones.
+    their proportions. In between, a critic sees small directions without mistaking them for large ones. Draws are
+    centred a block at a time: beside them, which may be memory-mapped, this takes ``O(T^2 + k D)``.
 
     Args:
         theta: Weights ``[G, T, D]``.
@@ -130,15 +134,15 @@ def pca(theta: Tensor, network: Network, k: int, whitening: float = 0.5) -> Coor
     if not 0 <= whitening <= 1:
         raise ValueError(f"whitening is {whitening}; wanted 0 (none) to 1 (full)")
     mean = theta.mean(1)
-    centred = theta - mean[:, None]
-    basis = _leading_directions(centred, k)
-    codes = centred @ basis.mT
+    basis = _leading_directions(theta, mean, k)
+    codes = _along(theta, mean, basis)
     sd = codes.std(1)
     if not (sd > 1e-6 * sd[:, :1]).all() or not sd[:, 0].all():
         raise ValueError(
             f"k is {k}; wanted no more directions than the draws of each chain spread in: take a smaller k"
         )
-    left_out = (codes @ basis).sub_(centred).square_().mean(1)  # in place: draws may fill half of the memory
+    parts = ((away, basis[..., columns]) for away, columns in _by_columns(theta, mean))
+    left_out = torch.cat([away.baddbmm_(codes, part, alpha=-1).square_().mean(1) for away, part in parts], -1)
     residual = torch.stack([part.flatten(1).mean(-1).sqrt() for part in network.unravel(left_out).values()], -1)
     return Coordinates(mean, basis, sd**whitening * sd[:, :1] ** (1 - whitening), residual)
 
@@ -162,15 +166,38 @@ def _refuse_weights(theta: Tensor, network: Network) -> None:
         raise ValueError("theta holds NaN or infinity; wanted finite weights; drop the chains that diverged")
 
 
-def _leading_directions(centred: Tensor, k: int) -> Tensor:
+def by_rows(theta: Tensor, mean: Tensor) -> Iterator[Tensor]:
+    """Walk through deviations ``theta - mean``, some draws ``[G, t, D]`` at a time, each valid until the next."""
+    rows = max(1, BLOCK // (theta[:, :1].numel() * theta.element_size()))
+    room = theta.new_empty(theta[:, :rows].shape)  # one for all: fresh ones leave holes that none after them fits in
+    for part in theta.split(rows, 1):
+        yield torch.sub(part, mean[:, None], out=room[:, : part.shape[1]])
+
+
+def _by_columns(theta: Tensor, mean: Tensor) -> Iterator[tuple[Tensor, slice]]:
+    """Walk through deviations of some weights ``[G, T, d]`` at a time, and say of which; each valid until the next."""
+    wide = max(1, BLOCK // (theta[..., :1].numel() * theta.element_size()))
+    room, start = theta.new_empty(theta[..., :wide].shape), 0
+    for part in theta.split(wide, -1):
+        columns = slice(start, start := start + part.shape[-1])
+        yield torch.sub(part, mean[:, None, columns], out=room[..., : part.shape[-1]]), columns
+
+
+def _along(theta: Tensor, mean: Tensor, basis: Tensor) -> Tensor:
+    """Measure deviations along directions, ``[G, T, k]``."""
+    return torch.cat([away @ basis.mT for away in by_rows(theta, mean)], 1)
+
+
+def _leading_directions(theta: Tensor, mean: Tensor, k: int) -> Tensor:
     """Eigenvectors of the smaller of the two Gram matrices, in double precision."""
-    draws, size = centred.shape[1:]
+    draws, size = theta.shape[1:]
     if size <= draws:
-        wide = centred.double()
-        return torch.linalg.eigh(wide.mT @ wide)[1][..., -k:].mT.flip(1).to(centred.dtype)
-    gram = torch.stack([(chain @ chain.T).double() for chain in centred])
-    vectors = torch.linalg.eigh(gram)[1][..., -k:].mT.flip(1).to(centred.dtype)
-    return torch.linalg.qr((vectors @ centred).mT)[0].mT
+        gram = sum(away.mT @ away for away in map(Tensor.double, by_rows(theta, mean)))
+        return torch.linalg.eigh(gram)[1][..., -k:].mT.flip(1).to(theta.dtype)
+    gram = sum((away @ away.mT).double() for away, _ in _by_columns(theta, mean))
+    vectors = torch.linalg.eigh(gram)[1][..., -k:].mT.flip(1).to(theta.dtype)
+    spanned = torch.cat([vectors @ away for away, _ in _by_columns(theta, mean)], -1)
+    return torch.linalg.qr(spanned.mT)[0].mT
 
 
 class Codes(Protocol):

@@ -21,7 +21,7 @@ from torch import Tensor
 from apdlab.chains import Chains
 from apdlab.distill import judge
 from apdlab.distill.coordinates import Coordinates, Distilled, refuse_unlike
-from apdlab.distill.critic import scores_and_slopes
+from apdlab.distill.critic import critic_gradient, generator_gradient, hidden, layers
 from apdlab.distill.generator import Generator, Latent, as_trained, curve, matched, normal
 from apdlab.networks import Network, mlp
 from apdlab.streams import stream
@@ -182,6 +182,8 @@ class Pair:
             torch.stack([recipe.init(net, rng) for _ in range(stack)]).requires_grad_()
             for net in (self.maker, self.critic)
         )
+        self.g.grad, self.f.grad = torch.zeros_like(self.g), torch.zeros_like(self.f)
+        self.room = real.new_empty(stack, recipe.batch, k)  # fresh memory at each step would cost page faults
         self.averaged, self.steps_done = self.g.detach().clone(), 0
         rate = {"lr": recipe.learning_rate, "betas": recipe.betas, "fused": True}
         last = recipe.last_rate * recipe.learning_rate
@@ -216,7 +218,7 @@ class Pair:
         """Take some critic steps and one generator step; return the last critic cost ``[G]``."""
         for _ in range(self.recipe.critic_steps):
             cost = self._critic_step()
-        self._descend(0, -self.critic(self.critic.unravel(self.f.detach()), self._fake()).mean((1, 2)).sum())
+        self._generator_step()
         for decay in self.decays:
             decay.step()
         self.steps_done += 1
@@ -224,29 +226,29 @@ class Pair:
         self.averaged.lerp_(self.g.detach(), 1 - keep)
         return cost
 
-    def _fake(self) -> Tensor:
-        z = self.recipe.latent(len(self.g), self.recipe.batch, self.rng).to(self.g.dtype)
-        return self.maker(self.maker.unravel(self.g), z)
+    def _critic_step(self) -> Tensor:
+        real, maker = self._real(), layers(self.maker.unravel(self.g.detach()))
+        h = hidden(maker, self._latents())
+        u = torch.rand(*real.shape[:2], 1, generator=self.rng, device=self.rng.device, dtype=real.dtype)
+        critic, into = map(self.critic.unravel, (self.f.detach(), self.f.grad))
+        cost = critic_gradient(critic, maker[-1], h, real, u, self.recipe.penalty, into)
+        self.optimisers[1].step()
+        return cost
+
+    def _generator_step(self) -> None:
+        maker, into = map(self.maker.unravel, (self.g.detach(), self.g.grad))
+        generator_gradient(maker, self.critic.unravel(self.f.detach()), self._latents(), into)
+        self.optimisers[0].step()
+
+    def _latents(self) -> Tensor:
+        return self.recipe.latent(len(self.g), self.recipe.batch, self.rng).to(self.g.dtype)
 
     def _real(self) -> Tensor:
         stack, draws, _ = self.real.shape
         chosen = torch.randint(draws, (stack, self.recipe.batch), generator=self.rng, device=self.rng.device)
-        real = torch.stack([chain[rows] for chain, rows in zip(self.real, chosen, strict=True)])
+        for chain, rows, room in zip(self.real, chosen, self.room, strict=True):
+            torch.index_select(chain, 0, rows, out=room)
         if not self.recipe.smoothing:
-            return real
-        return real.add_(torch.empty_like(real).normal_(generator=self.rng), alpha=self.recipe.smoothing)
-
-    def _critic_step(self) -> Tensor:
-        real = self._real()
-        with torch.no_grad():
-            fake = self._fake()
-        u = torch.rand(*real.shape[:2], 1, generator=self.rng, device=self.rng.device, dtype=real.dtype)
-        of_real, of_fake, slope = scores_and_slopes(self.critic.unravel(self.f), real, fake, u)
-        cost = of_fake.mean(1) - of_real.mean(1)
-        self._descend(1, (cost + self.recipe.penalty * (slope - 1).square().mean(1)).sum())
-        return cost.detach()
-
-    def _descend(self, which: int, loss: Tensor) -> None:
-        self.optimisers[which].zero_grad()
-        loss.backward()
-        self.optimisers[which].step()
+            return self.room
+        blur = torch.empty_like(self.room).normal_(generator=self.rng)
+        return self.room.add_(blur, alpha=self.recipe.smoothing)

@@ -128,6 +128,7 @@ class Learner:
     def nbytes(self) -> int:
         """Bytes of all tensors that are held now; ``most`` is the largest number so far."""
         pair = [self.pair.g, self.pair.f, self.pair.averaged] if self.pair else []
+        pair += [self.pair.g.grad, self.pair.f.grad, self.pair.room] if self.pair else []
         states = [optimiser.state for optimiser in self.pair.optimisers] if self.pair else []
         held = (self.weights, self.codes, self.coordinates, self.spread, self.predicted, pair, states)
         return sum(part.nbytes for part in _tensors(held))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from apdlab.distill.coordinates import Coordinates
+from apdlab.distill.coordinates import Coordinates, by_rows
 from apdlab.networks import Network
 
 
@@ -41,7 +41,8 @@ def spread_of(theta: Tensor, network: Network, coordinates: Coordinates) -> Spre
         torch.Size([2, 4, 4])
     """
     mean = theta.mean(1)
-    return Spread(theta.shape[1], mean, *_squares(theta - mean[:, None], network, coordinates))
+    parts = zip(*(_squares(away, network, coordinates) for away in by_rows(theta, mean)), strict=True)
+    return Spread(theta.shape[1], mean, *map(sum, parts))
 
 
 def seen(spread: Spread, theta: Tensor, network: Network, coordinates: Coordinates) -> Spread:
