@@ -8,8 +8,6 @@ fitted generator, each in a process of its own. Lines as of ``timing.report``; r
 """
 
 import copy
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+from memory import highest, raised
 from sklearn.decomposition import PCA
 from timing import check_same, note, options, reached, report, roof, rounds, save
 from torch import Tensor, nn
@@ -41,7 +40,6 @@ TOY_PAIRS = {
 }
 FILE, TOY_FILE = ((784, 100, 10), 2000, 64, 1000, 1000), ((6, 5, 3), 60, 4, 8, 20)  # layers, draws, k, steps, inputs
 FEW = 500  # draws where times are compared: all singular values of more take minutes
-UNIT = 1 if sys.platform == "darwin" else 2**10  # bytes that ru_maxrss counts in
 Modules = list[tuple[nn.Module, nn.Module]]
 
 
@@ -162,9 +160,7 @@ def peak(name: str, file: tuple, path: Path) -> float:
     theta = opened(path, mlp(*file[0])).theta
     coordinates_of(TOY_FILE)[name](walk(TOY_FILE[1], mlp(*TOY_FILE[0])))  # what a library's first call takes
     theta.sum()  # pages of the file count, too
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    coordinates_of(file)[name](theta)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * UNIT / 2**20
+    return raised(partial(coordinates_of(file)[name], theta))
 
 
 def apd(file: tuple, path: Path) -> dict[str, float]:
@@ -180,7 +176,7 @@ def apd(file: tuple, path: Path) -> dict[str, float]:
     marks.append(time.perf_counter())
     names = "opening and holding out", f"pca({k})", f"{steps:,} steps of the GAN"
     found = {name: end - start for name, start, end in zip(names, marks, marks[1:], strict=False)}
-    return found | {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 2**20}
+    return found | {"peak": highest()}
 
 
 def tell_memory_and_seconds(file: tuple, path: Path) -> None:

@@ -3,13 +3,11 @@
 Prints, with tabs between, ``name, exponent, smallest_ms, largest_ms, peak_small_MiB, peak_large_MiB``: the slope of
 the logarithm of median times over the upper half of sizes that double, and by how much the smallest and the largest
 raise the peak of a process of their own, beside their inputs. ``docs/scaling.md`` says what follows:
-``python benchmarks/scaling.py --json docs/scaling.json && python docs/make.py``. Run it with ``OMP_NUM_THREADS=1``.
+``python benchmarks/scaling.py --json docs/scaling.json && python docs/scale.py``. Run it with ``OMP_NUM_THREADS=1``.
 """
 
 import json
-import resource
 import statistics
-import sys
 from collections.abc import Callable
 from functools import partial
 from multiprocessing import get_context
@@ -17,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from memory import raised
 from timing import machine, options, rounds
 from torch import Tensor
 
@@ -35,7 +34,6 @@ from apdlab.streams import stream, streams
 from apdlab.types import Data
 
 INPUTS, CLASSES, BATCH, EXAMPLES, DRAWS, DIRECTIONS = 784, 10, 100, 200, 100, 64
-UNIT = 1 if sys.platform == "darwin" else 2**10  # bytes that ru_maxrss counts in
 Call = Callable[[], object]
 
 
@@ -153,14 +151,10 @@ def exponent(sizes: list[int], times: list[float]) -> float:
 
 def peak(name: str, size: int, device: str) -> float:
     """Measure by how many MiB two calls raise the peak, after a tiny task: what a first call takes is not theirs."""
-    case, on_cpu = CASES[name], torch.device(device).type == "cpu"
-    tiny = case.make(case.toy[0], device)
+    case = CASES[name]
+    tiny, call = (case.make(n, device) for n in (case.toy[0], size))
     tiny(), tiny()
-    call = case.make(size, device)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT if on_cpu else torch.cuda.memory_allocated()
-    call(), call()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT if on_cpu else torch.cuda.max_memory_allocated()
-    return (after - before) / 2**20
+    return raised(lambda: (call(), call()), device)
 
 
 def measure(name: str, toy: bool, count: int, device: str) -> dict[str, str | int | float]:

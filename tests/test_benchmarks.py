@@ -14,6 +14,7 @@ import torch
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 OTHERS = {
     "timing.py",
+    "memory.py",
     "sampling_rivals.py",
     "ladder.py",
     "mutants.py",
