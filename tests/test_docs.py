@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
 import make  # noqa: E402
+import scale  # noqa: E402
 
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -27,6 +28,14 @@ def test_a_changed_number_changes_the_readme(notebook, run, tmp_path, monkeypatc
     kept.write_text(json.dumps(numbers), "utf-8")
     monkeypatch.setattr(make, "DOCS", tmp_path)
     assert "0.123" in make.told(README)
+
+
+def test_the_page_of_scaling_says_what_its_run_measured():
+    page, run = scale.PAGE.read_text("utf-8"), json.loads((make.DOCS / "scaling.json").read_text("utf-8"))
+    assert scale.told(page, run) == page
+    for line in run["lines"]:
+        line["largest_ms"] *= 3
+    assert scale.told(page, run) != page
 
 
 @pytest.mark.parametrize("values, text", [([0.5, 0.25], "0.250 to 0.500"), ([1.0, 1.0], "1.000"), ([None, 0.1], "-")])
