@@ -36,7 +36,7 @@ from apdlab.types import Data
 
 SIZES = {(784, 100, 10): 20, (784, 400, 400, 10): 5}  # and steps a round, which takes a tenth of a second or more
 TOY = {(8, 5, 10): 2, (8, 5, 5, 10): 2}
-BF16 = 0.05  # of the largest: what products of 8 bits leave of a gradient
+BF16 = 0.1  # of the largest: what products of 8 bits leave of a gradient, with units that they switch on or off
 NOISE = 0.1  # of its scale: six standard errors of the fewest weights
 
 
