@@ -95,7 +95,7 @@ def flops(sizes: tuple[int, ...], task: Task) -> float:
     return 2 * len(task.start) * task.batch * (3 * sum(weights) - weights[0])
 
 
-def rivals(device: str) -> dict[str, Way]:
+def competing(device: str) -> dict[str, Way]:
     """Choose the rivals that are installed, and for the device."""
     there = {package for package in dict.fromkeys(NEEDS.values()) if installed(package)}
     if device != "cpu" and "blackjax" in there:
@@ -123,7 +123,7 @@ def main() -> None:
     chosen = options("How fast do chains of SGLD walk?", chains=16)
     limits = {name: roof(chosen.device, dtype, 64 if chosen.toy else 2048) for name, (_, dtype, _) in OURS.items()}
     note(", ".join(f"limit{name}: {limit:.0f} GFLOP/s" for name, limit in limits.items()))
-    found = rivals(chosen.device)
+    found = competing(chosen.device)
     for sizes, steps in (TOY if chosen.toy else SIZES).items():
         title = f"sampling {'-'.join(map(str, sizes))}"
         made = task(sizes, chosen.chains, 300 if chosen.toy else 50_000, chosen.device)

@@ -108,7 +108,7 @@ def roof(device: str, dtype: torch.dtype = torch.float32, size: int = 2048) -> f
     Returns:
         GFLOP/s.
     """
-    a = torch.ones(size, size, device=device, dtype=dtype)
+    a = torch.randn(size, size, generator=torch.Generator().manual_seed(0)).to(device, dtype)
     times = rounds({"product": partial(torch.mm, a, a, out=torch.empty_like(a))}, 9)["product"]
     return 2 * size**3 / 1e6 / statistics.median(times)
 
