@@ -70,7 +70,7 @@ class Tape(NamedTuple):
     With ``grads``, named like the weights, a step adds to them; ``first`` is the number of the first linear layer.
     """
 
-    steps: list[Callable[[Tensor, Params | None, bool], Tensor]]
+    steps: list[Callable[..., Tensor]]
     first: int
 
     def add_to(self, grads: Params, slope: Tensor) -> None:

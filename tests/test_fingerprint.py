@@ -107,6 +107,7 @@ DIFFER = {
     "order of layers": (named(a=nn.ReLU(), b=nn.Tanh()), named(b=nn.Tanh(), a=nn.ReLU())),
     "names of layers": (nn.ModuleDict({"a": nn.ReLU()}), nn.ModuleDict({"b": nn.ReLU()})),
     "precision of weights": (mlp(2, 3), mlp(2, 3, dtype=torch.float64)),
+    "precision of products": (mlp(2, 3), mlp(2, 3).mixed()),
     "tied weights": (tied(True), tied(False)),
     "likelihood": (gaussian(0.1), gaussian(0.2)),
     "likelihoods": (gaussian(0.1), categorical()),
@@ -167,7 +168,7 @@ def test_using_batches_does_not_change_what_they_are():
 
 def test_a_description_is_json_that_names_every_setting():
     text = json.dumps(describe(whole(step=0.125, temperature=0.25, prior=3.0)), allow_nan=False)
-    for word in ("sgld", "0.125", "0.25", "LogDensity", "categorical", "gaussian_prior", "Linear", "float32 [3, 2]"):
+    for word in ("sgld", "0.125", "0.25", "LogDensity", "categorical", "GaussianPrior", "Linear", "float32 [3, 2]"):
         assert word in text
 
 

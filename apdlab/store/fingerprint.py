@@ -148,7 +148,8 @@ def _(value: np.ndarray | np.generic, path: str, go: Go) -> Any:
 
 @_tree.register
 def _(value: Network, path: str, go: Go) -> Any:
-    return {"network": go(value.module, path), "leaves": list(value.shapes)}
+    tree = {"network": go(value.module, path), "leaves": list(value.shapes)}
+    return tree if value.products == value.dtype else tree | {"products": _short(value.products)}
 
 
 @_tree.register
