@@ -12,11 +12,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from memory import highest, raised
+from memory import alone, here, highest, raised
 from sklearn.decomposition import PCA
 from timing import check_same, note, options, reached, report, roof, rounds, save
 from torch import Tensor, nn
@@ -180,14 +179,12 @@ def apd(file: tuple, path: Path) -> dict[str, float]:
     return found | {"peak": highest()}
 
 
-def tell_memory_and_seconds(file: tuple, path: Path) -> None:
+def tell_memory_and_seconds(file: tuple, path: Path, apart: Callable) -> None:
     """Print notes, each measured in a process of its own."""
     for name in coordinates_of(file):
-        with get_context("spawn").Pool(1) as fresh:
-            found = fresh.apply(peak, (name, file, path))
+        found = apart(peak, name, file, path)
         note(f"coordinates of {file[1]:,} draws, {name}: {found:.0f} MiB beside the draws")
-    with get_context("spawn").Pool(1) as fresh:
-        seconds = fresh.apply(apd, (file, path))
+    seconds = apart(apd, file, path)
     highest = seconds.pop("peak")
     parts = ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())
     note(
@@ -199,12 +196,11 @@ def main() -> None:
     """Measure memory and seconds first: a process starts with the peak of the one that started it."""
     chosen = options("Is distillation faster than as it is written in textbooks?")
     file, pairs = (TOY_FILE, TOY_PAIRS) if chosen.toy else (FILE, PAIRS)
-    network = mlp(*file[0])
+    network, apart = mlp(*file[0]), here if chosen.toy else alone
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "chains.safetensors"
-        with get_context("spawn").Pool(1) as fresh:
-            fresh.apply(store, (path, file))
-        tell_memory_and_seconds(file, path)
+        apart(store, path, file)
+        tell_memory_and_seconds(file, path, apart)
         theta = opened(path, network).theta[:, :FEW]
         ways = {name: partial(way, theta) for name, way in coordinates_of(file).items()}
         for name in list(ways)[1:]:
@@ -212,7 +208,7 @@ def main() -> None:
         times = rounds(ways, chosen.rounds)
         for name in list(ways)[1:]:
             report(f"coordinates of {theta.shape[1]:,} draws over {name}", times["ours"], times[name])
-    limit = roof(chosen.device)
+    limit = roof(chosen.device, size=64 if chosen.toy else 2048)
     for name, sizes in pairs.items():
         compare_steps(name, sizes, chosen.rounds, chosen.device, limit)
     save(chosen)

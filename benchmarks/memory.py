@@ -1,11 +1,12 @@
-"""By how much does a call raise the peak of its process's memory? To be asked in a process of its own."""
+"""By how much does a call raise the peak of its process's memory? To be asked in a process of its own, see ``alone``."""
 
 import ctypes
 import gc
-import resource
 import sys
 from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,6 +18,8 @@ def highest() -> float:
     if sys.platform == "linux":  # where ru_maxrss begins with the peak of the process that started this one
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
         return int(status["VmHWM"].split()[0]) / 2**10
+    import resource  # which Windows lacks
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT / 2**20
 
 
@@ -38,3 +41,14 @@ def raised(call: Callable[[], object], device: str = "cpu") -> float:
     before = highest()
     call()
     return highest() - before
+
+
+def alone(call: Callable, *given: Any) -> Any:
+    """Call a function in a fresh process, which has no memory but its own."""
+    with get_context("spawn").Pool(1) as fresh:
+        return fresh.apply(call, given)
+
+
+def here(call: Callable, *given: Any) -> Any:
+    """Call a function in this process, in the place of ``alone`` where a toy is to be quick."""
+    return call(*given)

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from apdlab.data.batches import batches
 from apdlab.density import LogDensity, categorical, gaussian_prior
-from apdlab.networks import Network, mlp
+from apdlab.networks import mlp
 from apdlab.samplers.run import Run
 from apdlab.samplers.sgld import sgld
 from apdlab.streams import stream, streams
@@ -69,8 +69,6 @@ def ours_bf16(task: Task) -> Walk:
 
 
 OURS = {"": (ours, torch.float32, SAME), " bf16": (ours_bf16, torch.bfloat16, BF16)}
-if not hasattr(Network, "mixed"):
-    del OURS[" bf16"]
 
 
 def check(name: str, way: Way, task: Task, within: float) -> None:

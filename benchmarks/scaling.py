@@ -10,12 +10,11 @@ import json
 import statistics
 from collections.abc import Callable
 from functools import partial
-from multiprocessing import get_context
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from memory import raised
+from memory import alone, here, raised
 from timing import machine, options, rounds
 from torch import Tensor
 
@@ -161,10 +160,8 @@ def measure(name: str, toy: bool, count: int, device: str) -> dict[str, str | in
     """Measure one case."""
     case = CASES[name]
     sizes = case.toy if toy else case.sizes
-    peaks = []
-    for size in (sizes[0], sizes[-1]):
-        with get_context("spawn").Pool(1) as fresh:
-            peaks.append(fresh.apply(peak, (name, size, device)))
+    apart = here if toy else alone
+    peaks = [apart(peak, name, size, device) for size in (sizes[0], sizes[-1])]
     ways = {str(size): case.make(size, device) for size in sizes}
     times = [statistics.median(each) for each in rounds(ways, count).values()]
     along = [case.axis(size) for size in sizes]
