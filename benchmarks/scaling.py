@@ -3,7 +3,7 @@
 Prints, with tabs between, ``name, exponent, smallest_ms, largest_ms, peak_small_MiB, peak_large_MiB``: the slope of
 the logarithm of median times over the upper half of sizes that double, and by how much the smallest and the largest
 raise the peak of a process of their own, beside their inputs. ``docs/scaling.md`` says what follows:
-``python benchmarks/scaling.py --json docs/scaling.json && python docs/scale.py``. Run it with ``OMP_NUM_THREADS=1``.
+``python docs/scale.py`` after ``--json benchmarks/results/scaling.json``. Run it with ``OMP_NUM_THREADS=1``.
 """
 
 import json

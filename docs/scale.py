@@ -1,10 +1,15 @@
-"""Write what networks need into ``scaling.md``, from ``scaling.json`` of ``benchmarks/scaling.py --json``."""
+"""Write what networks need into ``scaling.md``, from what ``benchmarks/scaling.py --json`` measured."""
 
 import json
+import sys
 from pathlib import Path
 
-DOCS = Path(__file__).parent
-PAGE = DOCS / "scaling.md"
+PAGE = Path(__file__).parent / "scaling.md"
+BENCHMARKS = PAGE.parents[1] / "benchmarks"
+RUN = BENCHMARKS / "results" / "scaling.json"
+sys.path.insert(0, str(BENCHMARKS))
+from table import machine, table  # noqa: E402
+
 BEGIN, END = "<!-- begin: written by docs/scale.py -->\n", "<!-- end -->\n"
 LARGE, MEMORY, DRAWS, DIRECTIONS, UNITS, BATCH = 10**8, 16, 1000, 64, 100, 100  # of memory GiB
 Line = dict[str, str | float]
@@ -17,13 +22,6 @@ def told(page: str, run: dict) -> str:
     head, rest = page.split(BEGIN)
     parts = [machine(run["machine"]), growth(run["lines"]), room(lines, small), seconds(lines, small)]
     return head + BEGIN + "\n".join(parts) + END + rest.split(END, 1)[1]
-
-
-def machine(seen: dict) -> str:
-    """Name the machine."""
-    where = "" if seen["device"] == "cpu" else f", {seen['device']}"
-    threads, torch = f"{seen['threads']} thread{'s' * (seen['threads'] > 1)}", seen["versions"]["torch"]
-    return f"Measured on {seen['cores']} vCPUs {seen['cpu']}{where}, {threads}, torch {torch}.\n"
 
 
 def growth(lines: list[Line]) -> str:
@@ -98,11 +96,5 @@ def span(value: float) -> str:
     return f"{value:,.1f} s" if value >= 1 else f"{value:.2g} s"
 
 
-def table(rows: list[list[str]]) -> str:
-    """Write rows in Markdown; the first is the heading."""
-    head, *others = (f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([head, "|---" * (head.count("|") - 1) + "|", *others]) + "\n"
-
-
 if __name__ == "__main__":
-    PAGE.write_text(told(PAGE.read_text("utf-8"), json.loads((DOCS / "scaling.json").read_text("utf-8"))), "utf-8")
+    PAGE.write_text(told(PAGE.read_text("utf-8"), json.loads(RUN.read_text("utf-8"))), "utf-8")

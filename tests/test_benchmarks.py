@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import math
+import re
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -15,6 +17,8 @@ FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 OTHERS = {
     "timing.py",
     "memory.py",
+    "table.py",
+    "ensembles.py",
     "sampling_rivals.py",
     "ladder.py",
     "mutants.py",
@@ -31,6 +35,12 @@ def timing():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    return importlib.import_module
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -83,9 +93,8 @@ def test_growth_is_printed_with_its_exponent_and_kept_with_its_sizes(tmp_path):
     assert all(0 < line["smallest"] < line["largest"] for line in run["lines"]) and run["machine"]["threads"] >= 1
 
 
-def test_an_exponent_is_that_of_a_power_whatever_small_sizes_do(monkeypatch):
-    monkeypatch.syspath_prepend(FOLDER)
-    scaling = importlib.import_module("scaling")
+def test_an_exponent_is_that_of_a_power_whatever_small_sizes_do(benchmark):
+    scaling = benchmark("scaling")
     assert scaling.exponent([1, 2, 4, 8, 16], [99.0, 5.0, 3 * 4**1.5, 3 * 8**1.5, 3 * 16**1.5]) == pytest.approx(1.5)
 
 
@@ -151,3 +160,44 @@ def test_options_that_mean_nothing_are_refused(timing, monkeypatch, capsys, aske
 def test_a_rival_that_is_missing_is_noted(timing, capsys):
     assert timing.installed("torch") and not timing.installed("no_such_rival")
     assert capsys.readouterr().out == "# no_such_rival is not installed\n"
+
+
+def test_the_peak_of_a_fresh_process_does_not_know_what_this_one_held(benchmark):
+    memory = benchmark("memory")
+    held = torch.ones(2**27)  # 512 MiB
+    assert memory.here(memory.highest) > 512 and memory.alone(memory.highest) < memory.highest() - 256
+    del held
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forgets a peak")
+def test_a_peak_is_that_of_the_call_whatever_was_freed_before(benchmark):
+    memory = benchmark("memory")
+    torch.ones(2**26)
+    assert memory.raised(lambda: torch.ones(2**24)) == pytest.approx(64, abs=8)
+
+
+def test_the_page_says_what_the_kept_runs_measured(benchmark):
+    table = benchmark("table")
+    page = table.PAGE.read_text("utf-8")
+    assert table.told(page, table.RESULTS) == page
+
+
+def test_a_changed_line_changes_the_page_and_a_run_on_a_gpu_adds_to_it(benchmark, tmp_path):
+    table = benchmark("table")
+    shutil.copytree(table.RESULTS, tmp_path, dirs_exist_ok=True)
+    page, kept = table.PAGE.read_text("utf-8"), tmp_path / "predict.json"
+    run = json.loads(kept.read_text("utf-8"))
+    run["lines"][0]["ratio"] = 123.456
+    kept.write_text(json.dumps(run), "utf-8")
+    assert "| 123.46 |" in table.told(page, tmp_path) and "| 123.46 |" not in page
+    run["machine"]["device"] = "A GPU"
+    (tmp_path / "predict-cuda.json").write_text(json.dumps(run), "utf-8")
+    found = table.told(page, tmp_path)
+    assert ", A GPU, " in found
+    assert "`predict.py`" not in re.search(r"On a GPU, (.*): not measured", found)[1]
+
+
+def test_every_script_that_is_run_by_itself_asks_a_question_on_the_page(benchmark):
+    table = benchmark("table")
+    scripts = {path.name for path in FOLDER.glob("*.py") if "__main__" in path.read_text("utf-8")} - {"table.py"}
+    assert {name.strip("`") for name, _ in table.questions()} == scripts

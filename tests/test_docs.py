@@ -31,7 +31,7 @@ def test_a_changed_number_changes_the_readme(notebook, run, tmp_path, monkeypatc
 
 
 def test_the_page_of_scaling_says_what_its_run_measured():
-    page, run = scale.PAGE.read_text("utf-8"), json.loads((make.DOCS / "scaling.json").read_text("utf-8"))
+    page, run = scale.PAGE.read_text("utf-8"), json.loads(scale.RUN.read_text("utf-8"))
     assert scale.told(page, run) == page
     for line in run["lines"]:
         line["largest_ms"] *= 3
