@@ -16,7 +16,6 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 
 import torch
 from ensembles import at_random, modules, outputs, trained
@@ -129,7 +128,8 @@ def tell_memory(sizes: tuple[int, ...], ways: list[str], apart: Callable) -> Non
     draws, *rest = sizes
     for name in ways:
         for many in (max(1, draws // 10), draws, 10 * draws) if name == "ours" else (draws,):
-            note(f"memory of {name}, {many:,} draws: {apart(peak, name, (many, *rest)):.0f} MiB beside draws and inputs")
+            found = apart(peak, name, (many, *rest))
+            note(f"memory of {name}, {many:,} draws: {found:.0f} MiB beside draws and inputs")
 
 
 def tell_error(draws: int, steps: int, device: str) -> None:
@@ -158,13 +158,18 @@ def check(title: str, ways: dict[str, Attack], draws: Draws, x: Tensor, y: Tenso
     check_same(f"{title}, bf16, loss", *losses, BF16)
 
 
-def compare(title: str, sizes: tuple[int, ...], rivals: list[str], limits: list[float], device: str, count: int) -> None:
+def weights(draws: Draws) -> int:
+    """Count the weights of one network that multiply something."""
+    return sum(shape.numel() for shape in draws.network.shapes.values() if len(shape) > 1)
+
+
+def compare(title: str, made: tuple[Draws, Tensor, Tensor], rivals: list[str], limits: list[float], count: int) -> None:
     """Print one line for each of our ways and each rival."""
-    draws, x, y = problem(*sizes, device=device)
+    draws, x, y = made
     ways = {name: WAYS[name](draws) for name in (*(f"ours{own}" for own in OURS), *rivals)}
     check(title, ways, draws, x, y)
     times = rounds({name: partial(way, x, y) for name, way in ways.items()}, count)
-    flops = 4 * sum(a * b for a, b in pairwise(sizes[2:])) * len(x) * len(draws) * STEPS
+    flops = 4 * weights(draws) * len(x) * len(draws) * STEPS
     for own, limit in zip(OURS, limits, strict=True):
         for name in rivals:
             share = reached(flops, times[f"ours{own}"], limit)
@@ -183,7 +188,7 @@ def main() -> None:
     limits = [roof(chosen.device, dtype, 64 if chosen.toy else 2048) for dtype in (torch.float32, torch.bfloat16)]
     note(", ".join(f"limit{own}: {limit:.0f} GFLOP/s" for own, limit in zip(OURS, limits, strict=True)))
     for title, size in sizes.items():
-        compare(title, size, rivals, limits, chosen.device, chosen.rounds)
+        compare(title, problem(*size, device=chosen.device), rivals, limits, chosen.rounds)
     save(chosen)
 
 

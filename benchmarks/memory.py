@@ -1,4 +1,4 @@
-"""By how much does a call raise the peak of its process's memory? To be asked in a process of its own, see ``alone``."""
+"""By how much does a call raise the peak of its process's memory? To be asked in a fresh one, see ``alone``."""
 
 import ctypes
 import gc

@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
-from ensembles import at_random, modules, outputs, trained
+from ensembles import at_random, modules, trained
 from memory import alone, here, raised
 from timing import SAME, check_same, note, options, reached, report, roof, rounds, save
 from torch import Tensor, nn
