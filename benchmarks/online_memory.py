@@ -5,12 +5,10 @@ were stored`` with tabs between, each from a process of its own, then the ratio 
 """
 
 import argparse
-import resource
-import sys
 from functools import partial
-from multiprocessing import get_context
 
 import torch
+from memory import alone, here, highest
 
 from apdlab.distill import gan, online, pca
 from apdlab.networks import mlp
@@ -19,7 +17,6 @@ from apdlab.streams import stream, streams
 
 SIZES = ((784, 100, 10), 200, 100, (1000, 10_000))  # layers, capacity, first look, draws
 TOY = ((8, 5, 3), 20, 20, (100, 300))
-UNIT = 1 if sys.platform == "darwin" else 2**10  # bytes that ru_maxrss counts in
 
 
 def fit(layers: tuple[int, ...], capacity: int, first: int, draws: int) -> online.Course:
@@ -36,22 +33,22 @@ def fit(layers: tuple[int, ...], capacity: int, first: int, draws: int) -> onlin
 def peak(draws: int, layers: tuple[int, ...], capacity: int, first: int) -> tuple[float, ...]:
     """Measure one process."""
     fit(TOY[0], *TOY[1:3], 200)  # what the first call of a library takes is not the fit's
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = highest()
     held = fit(layers, capacity, first, draws).nbytes.max().item()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    after = highest()
     stored = 4 * draws * mlp(*layers).size
-    return tuple(value / 2**20 for value in (after * UNIT, (after - before) * UNIT, held, stored))
+    return after, after - before, held / 2**20, stored / 2**20
 
 
 def main() -> None:
     """Measure each number of draws in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--toy", action="store_true", help="tiny sizes")
-    *known, counts = TOY if parser.parse_args().toy else SIZES
+    toy = parser.parse_args().toy
+    (*known, counts), apart = (TOY, here) if toy else (SIZES, alone)
     peaks = []
     for draws in counts:
-        with get_context("spawn").Pool(1) as fresh:
-            found = fresh.apply(peak, (draws, *known))
+        found = apart(peak, draws, *known)
         peaks.append(found[0])
         print(draws, *(f"{value:.3f}" for value in found), sep="\t", flush=True)
     print(f"# peak at {counts[1]:,} draws over that at {counts[0]:,}: {peaks[1] / peaks[0]:.3f}")

@@ -10,6 +10,7 @@ samplers at the same settings follow, its SGHMC beside the law of an explicit Eu
 import argparse
 import importlib.util
 import math
+import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -73,7 +74,9 @@ def rows() -> Iterator[Row]:
 
 def theirs() -> Iterator[Row]:
     """The same of the library ``posteriors``, whose SGLD has half our step size."""
-    import posteriors
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import posteriors
 
     def log_posterior(theta: Tensor, batch: None) -> tuple[Tensor, Tensor]:
         return -theta.square().sum() / 2, torch.empty(0)
