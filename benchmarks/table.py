@@ -24,7 +24,8 @@ def questions() -> list[list[str]]:
     """List the scripts, each with the question that its docstring begins with."""
     texts = {file.name: file.read_text("utf-8") for file in sorted(FOLDER.glob("*.py"))}
     asked = {name: ast.get_docstring(ast.parse(text)) for name, text in texts.items() if "__main__" in text}
-    return [[f"`{name}`", " ".join(text.split("?")[0].replace("``", "`").split()) + "?"] for name, text in asked.items() if "?" in text]
+    first = {name: text.partition("?")[0].replace("``", "`") for name, text in asked.items() if "?" in text}
+    return [[f"`{name}`", " ".join(text.split()) + "?"] for name, text in first.items()]
 
 
 def lines(runs: list[dict]) -> str:
