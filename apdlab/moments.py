@@ -55,12 +55,12 @@ def moments(log_probs: Tensor) -> Moments:
     probs = probabilities(log_probs, ("S", "N", "C"))
     log_probs = log_probs.double()
     draws, mean = len(probs), probs.mean(0)
-    winners = log_probs.argmax(-1).T
+    winners = log_probs.max(-1).indices.T
     votes = torch.zeros_like(mean, dtype=torch.int64).scatter_add_(1, winners, torch.ones_like(winners))
     return Moments(
         draws=draws,
         log_mean=log_probs.logsumexp(0) - math.log(draws),
-        expected_entropy=entropy(log_probs).mean(0),
+        expected_entropy=_entropy(probs, log_probs).mean(0),
         mean=mean,
         squares=(probs - mean).square().sum(0),
         votes=votes,
@@ -124,10 +124,13 @@ def entropy(log_probs: Tensor) -> Tensor:
         >>> entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]).log()).abs()
         tensor([0.6931, 0.0000], dtype=torch.float64)
     """
+    log_probs = log_probs.double()
+    return _entropy(log_probs.exp(), log_probs)
+
+
+def _entropy(probs: Tensor, log_probs: Tensor) -> Tensor:
     # In one layout the sums of equal inputs are equal to the last bit, so that one draw informs by exactly 0.
-    log_probs = log_probs.double().contiguous()
-    probs = log_probs.exp()
-    return -torch.where(probs > 0, probs * log_probs, 0.0).sum(-1)
+    return -torch.where(probs > 0, probs * log_probs, 0.0).contiguous().sum(-1)
 
 
 def probabilities(log_probs: Tensor, axes: tuple[str, ...]) -> Tensor:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from apdlab.density import log_probs
 from apdlab.draws import Draws, Posterior
 from apdlab.moments import entropy
 from apdlab.networks import Network
@@ -189,7 +190,7 @@ def _evaluate(network: Network, chunk: Draws, x: Tensor, *, tape: bool) -> tuple
         logits, pull = network.input_pullback(chunk.theta, x)
     else:
         logits, pull = network(network.unravel(chunk.theta), x[None]), None
-    return logits.log_softmax(-1), pull
+    return log_probs(logits), pull
 
 
 def _back(
