@@ -83,7 +83,8 @@ def predictor(
         >>> log_p.shape, torch.autograd.grad(log_p[:, 0].sum(), x)[0].shape
         (torch.Size([4, 3]), torch.Size([4, 2]))
     """
-    return _Function(lambda x: statistic(_averages(draws, x, memory)), partial(_at_once, draws, memory))
+    made = partial(_averages, draws, memory=memory, alone=statistic is log_mean)
+    return _Function(lambda x: statistic(made(x)), partial(_at_once, draws, memory))
 
 
 def fresh_predictor(
@@ -122,7 +123,8 @@ def fresh_predictor(
     """
     if not is_count(n):
         raise ValueError(f"n is {n}; wanted 1 or more draws a call, a whole number")
-    return _Function(lambda x: statistic(_averages(posterior.sample(n, generator=generator), x, memory)))
+    made = partial(_averages, memory=memory, alone=statistic is log_mean)
+    return _Function(lambda x: statistic(made(posterior.sample(n, generator=generator), x)))
 
 
 class _Function(nn.Module):
@@ -144,14 +146,15 @@ def _at_once(draws: Draws, memory: int, x: Tensor) -> int:
     return -(-len(x) // pieces)
 
 
-def _averages(draws: Draws, x: Tensor, memory: int) -> Averages:
+def _averages(draws: Draws, x: Tensor, *, memory: int, alone: bool) -> Averages:
+    """Average over draws; ``alone`` leaves all but ``log_mean`` at 0, as nobody asks for it."""
     if len(x) == 0:
         raise ValueError("x has no inputs; wanted [N, ...] with N of 1 or more")
     network, itemsize = draws.network, draws.codes.element_size()
     stack, examples = chunk_sizes(network, itemsize, x, memory)
     made = 0 if draws.basis is None and draws.offset is None else network.size * itemsize
     kept = memory // TAPES // (stack * (made + len(x) * tape_bytes(network, x[:1])))
-    parts = [_Average.apply(piece, draws, stack, kept) for piece in x.split(examples)]
+    parts = [_Average.apply(piece, draws, stack, kept, alone) for piece in x.split(examples)]
     return Averages(*map(torch.cat, zip(*parts, strict=True)))
 
 
@@ -159,29 +162,30 @@ class _Average(torch.autograd.Function):
     """Averages over draws, whose backward sees chunk after chunk again: the tapes of the first ``kept`` of them."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, draws: Draws, stack: int, kept: int) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, draws: Draws, stack: int, kept: int, alone: bool) -> tuple[Tensor, ...]:
         ctx.draws, ctx.stack, ctx.tapes = draws, stack, {}
         ctx.set_materialize_grads(False)
-        total = -torch.inf, 0.0, 0.0
+        none = x.new_zeros(1, dtype=torch.float64)
+        total = -torch.inf, none, none
         for i, chunk in enumerate(draws.chunks(stack)):
             log_p, pull = _evaluate(draws.network, chunk, x, tape=ctx.needs_input_grad[0] and i < kept)
             if pull:
                 ctx.tapes[i] = log_p, pull
             log_p = log_p.double()
             log_sum = torch.logaddexp(log_p.logsumexp(0), torch.as_tensor(total[0]).to(log_p))
-            total = log_sum, total[1] + log_p.sum(0), total[2] + entropy(log_p).sum(0)
+            total = (log_sum, *(total[1:] if alone else (total[1] + log_p.sum(0), total[2] + entropy(log_p).sum(0))))
         ctx.save_for_backward(x, total[0])
         return total[0] - math.log(len(draws)), total[1] / len(draws), total[2] / len(draws)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor, None, None, None, None]:
         x, log_sum = ctx.saved_tensors
         total = torch.zeros_like(x)
         for i, chunk in enumerate(ctx.draws.chunks(ctx.stack)):
             log_p, pull = ctx.tapes.pop(i, None) or _evaluate(ctx.draws.network, chunk, x, tape=True)
             total += pull(_back(log_p, log_sum, len(ctx.draws), *grads))
-        return total, None, None, None
+        return total, None, None, None, None
 
 
 def _evaluate(network: Network, chunk: Draws, x: Tensor, *, tape: bool) -> tuple[Tensor, Callable | None]:
