@@ -31,8 +31,8 @@ def _of(seen_by: str, module: str, changes: dict[str, tuple[str, str]]) -> list[
 
 
 _EULER_KICK = "        momentum.mul_(beta).add_(grad, alpha=h)\n"
-_EULER_DRIFT = "        theta.add_(momentum / mass, alpha=h)\n"
-_KICK, _DRIFT = "        momentum.add_(grad, alpha=h)\n", "        theta.add_(momentum / mass, alpha=h / 2)\n"
+_EULER_DRIFT = "        drift(theta, momentum, mass, h)\n"
+_KICK, _DRIFT = "        momentum.add_(grad, alpha=h)\n", "        drift(theta, momentum, mass, h / 2)\n"
 _SEES = "kinetic(momentum, 1.0)[:, None] - warmth"
 
 MUTANTS = [
@@ -47,7 +47,7 @@ MUTANTS = [
     *_of("sgld", "apdlab.density", {
         "missing n": ("self.n / y.shape[1] * self.likelihood", "self.likelihood"),
         "the mean for the sum": ("self.n / y.shape[1]", "1 / y.shape[1]"),
-        "prior dropped": ("self.prior(theta) + self.n", "self.n"),
+        "prior dropped": ("grad = torch.mul(theta, -self.scale", "grad = torch.mul(theta, 0 * self.scale"),
     }),
     *_of("sghmc", "apdlab.samplers.sghmc", {
         "2 T (1 - c) for T (1 - c^2)": ("(1 - c**2) * warmth", "2 * (1 - c) * warmth"),
@@ -56,7 +56,7 @@ MUTANTS = [
         "old momentum in the position step": (_KICK + _DRIFT, _DRIFT + _KICK),
         "one half drift dropped": (_DRIFT + "        return", "        return"),
         "half a kick": (_KICK + _DRIFT, _KICK.replace("=h", "=h / 2") + _DRIFT),
-        "noise without mass": (".mul_(mass**0.5), alpha=math.sqrt((1", ", alpha=math.sqrt((1"),
+        "noise without mass": (".mul_(root), alpha=math.sqrt((1", ", alpha=math.sqrt((1"),
     }),
     *_of("symplectic_euler", "apdlab.samplers.sghmc", {
         "T (1 - beta^2) for 2 T (1 - beta)": ("2 * (1 - beta) * warmth", "(1 - beta**2) * warmth"),
@@ -64,7 +64,7 @@ MUTANTS = [
         "friction not rescaled with the step": ("euler_momentum(friction, h)", "euler_momentum(friction, h_of(0))"),
         "missing n in from_wenzel": ("h = math.sqrt(lr / n)", "h = math.sqrt(lr)"),
         "lr for h in from_wenzel": ("h = math.sqrt(lr / n)", "h = lr / n"),
-        "noise without mass": (".mul_(mass**0.5), alpha=math.sqrt(2", ", alpha=math.sqrt(2"),
+        "noise without mass": (".mul_(root), alpha=math.sqrt(2", ", alpha=math.sqrt(2"),
     }),
     Mutant("symplectic_euler: old momentum in the position step", "symplectic_euler", "apdlab.samplers.sghmc",
            ((_EULER_DRIFT, ""), (_EULER_KICK, _EULER_DRIFT + _EULER_KICK))),
