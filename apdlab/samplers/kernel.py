@@ -2,15 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 
 import torch
 from torch import Tensor
 
 from apdlab.density import dots
-
-WIDE = 2**17  # numbers; fewer are drawn sooner than threads wake
 
 
 def started(theta: Tensor) -> Tensor:
@@ -27,24 +23,10 @@ def started(theta: Tensor) -> Tensor:
 
 
 def normal(noise: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    """Fill ``noise [C, D]`` with ``N(0, 1)``, each row from the generator of its chain, and return it.
-
-    On a processor torch draws on one core; rows are drawn side by side, which changes none of them.
-    """
-    threads = min(torch.get_num_threads(), len(noise)) if noise.device.type == "cpu" and noise.numel() > WIDE else 1
-    fill = map if threads == 1 else _pool(threads).map
-    list(fill(_fill, zip(noise, generators, strict=True)))
+    """Fill ``noise [C, D]`` with ``N(0, 1)``, each row from the generator of its chain, and return it."""
+    for row, generator in zip(noise, generators, strict=True):  # in threads of their own they are no sooner done
+        row.normal_(generator=generator)
     return noise
-
-
-def _fill(chain: tuple[Tensor, torch.Generator]) -> None:
-    row, generator = chain
-    row.normal_(generator=generator)
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "noise")
 
 
 def thrown(momentum: Tensor, mass: Tensor | float, temperature: float, generators: Sequence[torch.Generator]) -> Tensor:
