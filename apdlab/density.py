@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from apdlab.networks import Network
+from apdlab.stacks import dots
 from apdlab.types import Batch, Likelihood, is_count, refuse_module
 
 _LOG_2PI = math.log(2 * math.pi)
@@ -216,19 +217,6 @@ def of_each_weight(network: Network, each: Mapping[str, float]) -> Tensor:
     return torch.cat(parts)
 
 
-def dots(a: Tensor, b: Tensor) -> Tensor:
-    """Multiply chain by chain, ``sum_d a_cd b_cd``: ``[C]``; ``linalg.vecdot`` writes all products down before it sums.
-
-    Example:
-        >>> import torch
-        >>> dots(torch.ones(2, 3), torch.full((2, 3), 2.0))
-        tensor([6., 6.])
-    """
-    if a.shape[-1] < 10_000:
-        return torch.linalg.vecdot(a, b)
-    return torch.stack([torch.dot(x, y) for x, y in zip(a, b, strict=True)])
-
-
 @dataclass(frozen=True)
 class _GaussianPrior:
     """``constant - 1/2 sum_d scale_d theta_d^2``."""
@@ -237,12 +225,20 @@ class _GaussianPrior:
     scale: Tensor
 
     def __call__(self, theta: Tensor) -> Tensor:
-        return self.constant - 0.5 * torch.linalg.vecdot(theta * self.scale.to(theta.device), theta)
+        return self.constant + 0.5 * self._along(theta)
 
-    def value_and_grad(self, theta: Tensor, room: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        theta = theta.detach()
-        grad = torch.mul(theta, -self.scale.to(theta.device), out=room)
-        return self.constant + 0.5 * dots(theta, grad), grad
+    def add_grad(self, theta: Tensor, into: Tensor, times: float | Tensor) -> tuple[Tensor, Tensor]:
+        along, scale = self._along(theta), self.scale.to(theta.device)
+        if isinstance(times, Tensor):
+            into.addcmul_(theta, times * scale, value=-1)
+        else:
+            into.addcmul_(theta, scale, value=-times)
+        return self.constant + 0.5 * along, along
+
+    def _along(self, theta: Tensor) -> Tensor:
+        """Multiply weights by their gradients, ``-sum_d scale_d theta_d^2``."""
+        scale = self.scale.to(theta.device)
+        return -scale * dots(theta, theta) if scale.ndim == 0 else -dots(theta * scale, theta)
 
 
 @dataclass(frozen=True)
@@ -287,15 +283,14 @@ class LogDensity:
         """
         return self.prior(theta) + self._log_likelihood(outputs, y)
 
-    def value_and_grad(self, theta: Tensor, batch: Batch, room: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Evaluate it and its gradient, by hand where prior and network can."""
-        own = hasattr(self.prior, "value_and_grad")
-        prior = self.prior if own else lambda at: self.prior(at) + 0 * at[:, 0]  # a flat one has no gradient
-        value, grad = value_and_grad(prior, theta, room=room)
+    def add_grad(self, theta: Tensor, batch: Batch, into: Tensor, times: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Add its gradient as :func:`add_grad` does, by hand where prior and network can."""
         outputs, pull = self.network.pullback(theta, batch.x)
         log_likelihood, slope = value_and_grad(self._log_likelihood, outputs, batch.y)
-        pull(slope, grad)
-        return value + log_likelihood, grad
+        along, add = pull(slope)
+        prior, more = add_grad(self.prior, theta, into=into, times=times)
+        add(into, times)
+        return prior + log_likelihood, along + more
 
     def _log_likelihood(self, outputs: Tensor, y: Tensor) -> Tensor:
         if outputs.ndim != 3:
@@ -306,17 +301,13 @@ class LogDensity:
         return self.n / y.shape[1] * self.likelihood.log_prob(outputs, y).sum(-1)
 
 
-def value_and_grad(
-    log_density: Callable[..., Tensor], theta: Tensor, *batch: Any, room: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Evaluate a log density and its gradient: as it does itself, or by autograd of the sum over chains.
+def value_and_grad(log_density: Callable[..., Tensor], theta: Tensor, *batch: Any) -> tuple[Tensor, Tensor]:
+    """Evaluate a log density and its gradient.
 
     Args:
-        log_density: ``(theta [C, ...], *batch) -> [C]``, chain by chain. One that knows its gradient, like
-            ``LogDensity``, has a method ``value_and_grad(theta, *batch, room=room)``.
+        log_density: ``(theta [C, ...], *batch) -> [C]``, chain by chain.
         theta: Stacked weights ``[C, D]``.
         batch: What else it takes: the minibatch.
-        room: A tensor like ``theta`` that the gradient may be put into, or None.
 
     Returns:
         Values ``[C]`` and gradients like ``theta``.
@@ -326,10 +317,46 @@ def value_and_grad(
         >>> value_and_grad(lambda theta, batch: -theta.square().sum(-1), torch.ones(1, 2), None)
         (tensor([-2.]), tensor([[-2., -2.]]))
     """
-    if itself := getattr(log_density, "value_and_grad", None):
-        return itself(theta, *batch, room=room)
+    if hasattr(log_density, "add_grad"):
+        grad = torch.zeros_like(theta)
+        return add_grad(log_density, theta, *batch, into=grad, times=1.0)[0], grad
     leaf = theta.detach().requires_grad_()
     with torch.enable_grad():
         value = log_density(leaf, *batch)
+        if not value.requires_grad:  # it is flat
+            return value, torch.zeros_like(theta)
         (grad,) = torch.autograd.grad(value.sum(), leaf)
     return value.detach(), grad
+
+
+def add_grad(
+    log_density: Callable[..., Tensor], theta: Tensor, *batch: Any, into: Tensor, times: float | Tensor
+) -> tuple[Tensor, Tensor]:
+    """Add ``times grad log p(theta)`` to a momentum, or to ``theta`` itself, in place.
+
+    Args:
+        log_density: ``(theta [C, D], *batch) -> [C]``, chain by chain. One that knows its gradient, like
+            ``LogDensity``, has a method ``add_grad(theta, *batch, into, times)``; of all else autograd makes it.
+        theta: Stacked weights ``[C, D]``.
+        batch: What else it takes: the minibatch.
+        into: What to add to, like ``theta``.
+        times: A number, or one a chain, ``[C, 1]``.
+
+    Returns:
+        Of ``theta`` as it was: values ``[C]``, and ``<theta, grad log p(theta)>``, ``[C]``.
+
+    Example:
+        >>> import torch
+        >>> theta = torch.ones(1, 2)
+        >>> add_grad(lambda theta: -theta.square().sum(-1), theta, into=theta, times=0.25)
+        (tensor([-2.]), tensor([-4.]))
+        >>> theta
+        tensor([[0.5000, 0.5000]])
+    """
+    theta = theta.detach()
+    if itself := getattr(log_density, "add_grad", None):
+        return itself(theta, *batch, into, times)
+    value, grad = value_and_grad(log_density, theta, *batch)
+    along = dots(theta, grad)
+    into.add_(grad * times)
+    return value, along

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -129,7 +130,7 @@ class Network:
                 outputs = self._single(params, x) if alone else self._stacked(params, x)
             return outputs.to(self.dtype)
 
-    def pullback(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Callable[[Tensor, Tensor], None]]:
+    def pullback(self, theta: Tensor, x: Tensor) -> tuple[Tensor, stacks.Pull]:
         """Evaluate a stack so that gradients of its outputs can become gradients of its weights.
 
         A ``Sequential`` of ``Linear`` and pointwise layers is differentiated by hand, all else by autograd.
@@ -139,23 +140,30 @@ class Network:
             x: ``[1 or S, N, ...]``.
 
         Returns:
-            Outputs ``[S, N, K]``, and ``pull(slope, grad)``, which adds ``J^T slope`` to ``grad [S, D]`` in place.
+            Outputs ``[S, N, K]``, and ``pull(slope)``, which gives ``<theta, J^T slope>``, ``[S]``, and ``add``:
+            ``add(into, times)`` adds ``times J^T slope`` to ``into [S, D]``, which may be ``theta``, in place.
 
         Example:
             >>> import torch
-            >>> network, theta, grad = mlp(2, 1), torch.zeros(1, 3), torch.zeros(1, 3)
+            >>> network, theta = mlp(2, 1), torch.zeros(1, 3)
             >>> outputs, pull = network.pullback(theta, torch.ones(1, 5, 2))
-            >>> pull(torch.ones(1, 5, 1), grad)
-            >>> grad
-            tensor([[5., 5., 5.]])
+            >>> along, add = pull(torch.ones(1, 5, 1))
+            >>> add(theta, 0.1)
+            >>> theta
+            tensor([[0.5000, 0.5000, 0.5000]])
         """
-        if self._taped is not None:
-            outputs, tape = self._tape(theta, x)
-            return outputs, lambda slope, grad: tape.add_to(self.unravel(grad), slope)
-        leaf = theta.detach().requires_grad_()
-        with torch.enable_grad():
-            outputs = self(self.unravel(leaf), x)
-        return outputs.detach(), lambda slope, grad: grad.add_(torch.autograd.grad(outputs, leaf, slope)[0])
+        if self._taped is None:
+            leaf = theta.detach().requires_grad_()
+            with torch.enable_grad():
+                outputs = self(self.unravel(leaf), x)
+            return outputs.detach(), partial(stacks.through_graph, outputs, leaf)
+        outputs, tape = self._tape(theta, x)
+
+        def pull(slope: Tensor) -> tuple[Tensor, stacks.Add]:
+            along, add = tape.to_weights(slope)
+            return along, lambda into, times: add(self.unravel(into), times)
+
+        return outputs, pull
 
     def input_pullback(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Evaluate a stack on one ``x`` so that gradients of its outputs can become a gradient of ``x``.

@@ -1,8 +1,7 @@
 """How a stack of networks is evaluated, and how gradients of its outputs become gradients of its weights."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,8 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 WIDE = 64  # rows from which one product of all units is worth a copy of their weights
 
 Forward = Callable[[Params, Tensor], Tensor]
+Add = Callable[[Any, float | Tensor], None]  # (into, times): adds times a gradient to what is like the weights
+Pull = Callable[[Tensor], tuple[Tensor, Add]]  # a slope of outputs [S, N, K] -> <theta, its gradient> [S], and add
 Layer = tuple[nn.Module, str | None, str | None]  # and the names of its weight and bias
 
 
@@ -64,26 +65,100 @@ def _forward(layers: list[Layer], params: Params, h: Tensor) -> Tensor:
     return h
 
 
+class _Bend(NamedTuple):
+    """A layer without weights, on the tape: its input, and its output with the graph between them."""
+
+    before: Tensor
+    after: Tensor
+
+    def back(self, slope: Tensor) -> Tensor:
+        return torch.autograd.grad(self.after, self.before, slope.to(self.after.dtype), retain_graph=True)[0]
+
+
+class _Product(NamedTuple):
+    """A linear layer, on the tape: the names of its weights, its input ``h``, its weight ``w`` and its output."""
+
+    weight: str
+    bias: str | None
+    h: Tensor
+    w: Tensor
+    out: Tensor
+
+    def back(self, slope: Tensor) -> Tensor:
+        h, slope = self.h, slope.to(self.h.dtype).flatten(1, -2)
+        if len(h) > 1 or slope.shape[1] < WIDE:
+            back = torch.bmm(slope, self.w).unflatten(1, h.shape[1:-1])
+            return back if len(h) > 1 else back.sum(0, keepdim=True)
+        back = h.new_zeros(h.shape)
+        for each, weights in zip(slope, self.w, strict=True):  # no stack of gradients as wide as the input
+            back.flatten(0, -2).addmm_(each, weights)
+        return back
+
+    def along_weights(self, slope: Tensor, dtype: torch.dtype) -> Tensor:
+        """Multiply weight and bias by their gradients: ``<W, s'h> + <b, s> = <s, W h + b>``, ``[S]``."""
+        return dots(slope.to(dtype).flatten(1), self.out.to(dtype).flatten(1))
+
+    def add_to(self, grads: Params, slope: Tensor, times: float) -> None:
+        grad, slope = grads[self.weight], slope.to(self.h.dtype).flatten(1, -2)
+        rows = self.h.flatten(1, -2).expand(len(slope), -1, -1)
+        if grad.dtype == slope.dtype:
+            grad.baddbmm_(slope.mT, rows, alpha=times)
+        else:
+            grad.add_(torch.bmm(slope.mT, rows), alpha=times)
+        if self.bias:
+            grads[self.bias].add_(slope.sum(1, dtype=grad.dtype), alpha=times)
+
+
 class Tape(NamedTuple):
-    """What a forward pass leaves for the way back: a step for each layer, ``(slope, grads) -> slope``.
+    """What a forward pass leaves for the way back: its layers, from the first, and the dtype of the weights."""
 
-    With ``grads``, named like the weights, a step adds to them; ``first`` is the number of the first linear layer.
-    """
+    layers: list[_Bend | _Product]
+    dtype: torch.dtype
 
-    steps: list[Callable[..., Tensor]]
-    first: int
+    def to_weights(self, slope: Tensor) -> tuple[Tensor, Add]:
+        """Pull a gradient of the outputs ``[S, N, K]`` back to the weights; ``add`` does not need them any more."""
+        first = next(i for i, layer in enumerate(self.layers) if isinstance(layer, _Product))
+        met: list[tuple[_Product, Tensor]] = []
+        for layer in self.layers[:first:-1]:
+            if isinstance(layer, _Product):
+                met.append((layer, slope))
+            slope = layer.back(slope)
+        met.append((self.layers[first], slope))
+        along = sum(layer.along_weights(its, self.dtype) for layer, its in met)
 
-    def add_to(self, grads: Params, slope: Tensor) -> None:
-        """Pull a gradient of the outputs ``[S, N, K]`` back to the weights, and add it to theirs."""
-        for step in self.steps[: self.first : -1]:
-            slope = step(slope, grads)
-        self.steps[self.first](slope, grads, last=True)
+        def add(grads: Params, times: float | Tensor) -> None:
+            for layer, its in met:
+                if isinstance(times, Tensor):
+                    layer.add_to(grads, (its.flatten(1) * times).view(its.shape), 1.0)
+                else:
+                    layer.add_to(grads, its, times)
+
+        return along, add
 
     def to_input(self, slope: Tensor) -> Tensor:
         """Pull a gradient of the outputs ``[S, N, K]`` back to the input, ``[1 or S, N, ...]`` as it was."""
-        for step in reversed(self.steps):
-            slope = step(slope, None)
+        for layer in reversed(self.layers):
+            slope = layer.back(slope)
         return slope
+
+
+def through_graph(outputs: Tensor, theta: Tensor, slope: Tensor) -> tuple[Tensor, Add]:
+    """Pull a gradient of the outputs ``[S, N, K]`` back to ``theta [S, D]`` by autograd."""
+    (grad,) = torch.autograd.grad(outputs, theta, slope)
+    return dots(theta.detach(), grad), lambda into, times: into.add_(grad * times)
+
+
+def dots(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply chain by chain, ``sum_d a_cd b_cd``: ``[C]``; ``linalg.vecdot`` writes all products down before it sums.
+
+    Example:
+        >>> import torch
+        >>> dots(torch.ones(2, 3), torch.full((2, 3), 2.0))
+        tensor([6., 6.])
+    """
+    if a.shape[-1] < 10_000:
+        return torch.linalg.vecdot(a, b)
+    return torch.stack([torch.dot(x, y) for x, y in zip(a, b, strict=True)])
 
 
 def taped(module: nn.Sequential, products: torch.dtype) -> Callable[[Params, Tensor], tuple[Tensor, Tape]]:
@@ -100,54 +175,27 @@ def taped(module: nn.Sequential, products: torch.dtype) -> Callable[[Params, Ten
         ``(params, x) -> (outputs, tape)``.
     """
     layers = _named(module)
-    first = next(i for i, (_, weight, _) in enumerate(layers) if weight is not None)
 
     def forward(params: Params, x: Tensor) -> tuple[Tensor, Tape]:
-        h, steps = x.detach().to(products), []
+        h, passed = x.detach().to(products), []
         for layer, weight, bias in layers:
             if weight is None:
-                h, step = _bend(layer, h)
+                h = _bend(layer, h, passed)
             else:
                 w, b = params[weight].to(products), params[bias].to(products) if bias else None
-                h, step = _linear(w, b, h), partial(_pull_linear, weight, bias, h, w)
-            steps.append(step)
-        return h.to(x.dtype), Tape(steps, first)
+                before, h = h, _linear(w, b, h)
+                passed.append(_Product(weight, bias, before, w, h))
+        return h.to(x.dtype), Tape(passed, x.dtype)
 
     return torch.no_grad()(forward)
 
 
-def _bend(layer: nn.Module, h: Tensor) -> tuple[Tensor, Callable]:
-    before = h.requires_grad_()
+def _bend(layer: nn.Module, h: Tensor, passed: list[_Bend | _Product]) -> Tensor:
+    before = h.detach().requires_grad_()
     with torch.enable_grad():  # what works in place may not do so on what is asked about
         after = _apply(layer, before.clone() if getattr(layer, "inplace", False) else before)
-    return after.detach(), partial(_pull_bend, before, after)
-
-
-def _pull_bend(before: Tensor, after: Tensor, slope: Tensor, _: Params | None) -> Tensor:
-    return torch.autograd.grad(after, before, slope.to(after.dtype), retain_graph=True)[0]
-
-
-def _pull_linear(
-    weight: str, bias: str | None, h: Tensor, w: Tensor, slope: Tensor, grads: Params | None, last: bool = False
-) -> Tensor:
-    slope = slope.to(h.dtype).flatten(1, -2)
-    if grads is not None:
-        rows, grad = h.flatten(1, -2).expand(len(slope), -1, -1), grads[weight]
-        if grad.dtype == h.dtype:
-            grad.baddbmm_(slope.mT, rows)
-        else:
-            grad.add_(torch.bmm(slope.mT, rows))
-        if bias:
-            grads[bias].add_(slope.sum(1, dtype=grad.dtype))
-    if last:
-        return slope
-    if len(h) > 1 or slope.shape[1] < WIDE:
-        back = torch.bmm(slope, w).unflatten(1, h.shape[1:-1])
-        return back if len(h) > 1 else back.sum(0, keepdim=True)
-    back = torch.zeros_like(h)
-    for each, weights in zip(slope, w, strict=True):  # no stack of gradients as wide as the input
-        back.flatten(0, -2).addmm_(each, weights)
-    return back
+    passed.append(_Bend(before, after))
+    return after.detach()
 
 
 def through_basis(module: nn.Sequential, basis: Params, offset: Params, x: Tensor) -> Callable[[Tensor], Tensor]:

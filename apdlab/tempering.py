@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from apdlab.density import value_and_grad
+from apdlab.density import add_grad
 from apdlab.types import Batch, Likelihood
 
 
@@ -53,9 +53,10 @@ class _Tempered:
     def __call__(self, theta: Tensor, batch: Batch) -> Tensor:
         return self.log_posterior(theta, batch) / self.temperatures
 
-    def value_and_grad(self, theta: Tensor, batch: Batch, room: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        value, grad = value_and_grad(self.log_posterior, theta, batch, room=room)
-        return value / self.temperatures, grad / self.temperatures[:, None]
+    def add_grad(self, theta: Tensor, batch: Batch, into: Tensor, times: float | Tensor) -> tuple[Tensor, Tensor]:
+        cold = times / self.temperatures[:, None]
+        value, along = add_grad(self.log_posterior, theta, batch, into=into, times=cold)
+        return value / self.temperatures, along / self.temperatures
 
 
 def tempered_likelihood(likelihood: Likelihood, temperatures: Tensor) -> Likelihood:

@@ -8,7 +8,7 @@ import torch
 from torch.distributions import Categorical, Normal
 
 from apdlab.data import batches
-from apdlab.density import LogDensity, categorical, gaussian, gaussian_prior, noisy_dirichlet, value_and_grad
+from apdlab.density import LogDensity, add_grad, categorical, gaussian, gaussian_prior, noisy_dirichlet, value_and_grad
 from apdlab.networks import Network, WithNoise, mlp
 from apdlab.types import Batch, Data, Likelihood
 
@@ -104,6 +104,26 @@ def test_values_and_gradients_are_those_of_a_loop_over_chains(case, precision, s
         wanted = written_out(case, precision, leaf, Batch(batch.x[b], batch.y[b], batch.index[b]))
         torch.testing.assert_close(value[c], wanted.detach(), rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(grad[c], torch.autograd.grad(wanted, leaf)[0], rtol=1e-12, atol=1e-11)
+
+
+EACH = torch.tensor([[0.3], [-2.0], [0.0], [1.0]]).double()
+
+
+@each_case
+@each_precision
+@pytest.mark.parametrize("times", [0.3, EACH], ids=["a number", "one a chain"])
+@pytest.mark.parametrize("itself", [True, False], ids=["to itself", "to momenta"])
+def test_adding_gradients_is_adding_them_times_a_number(case, precision, times, itself):
+    theta = 0.5 * normal(CHAINS, case.network.size)
+    log_posterior, batch = (
+        posterior(case, precision(case.network)),
+        batches(examples(case), 4, seed=0, chains=CHAINS)(0),
+    )
+    into = theta.clone() if itself else normal(*theta.shape)
+    value, grad = value_and_grad(log_posterior, theta, batch)
+    wanted = value, (theta * grad).sum(-1), into + times * grad
+    found = add_grad(log_posterior, into if itself else theta, batch, into=into, times=times)
+    torch.testing.assert_close((*found, into), wanted, rtol=1e-11, atol=1e-11)
 
 
 @each_case

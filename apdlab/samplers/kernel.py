@@ -1,12 +1,14 @@
 """What kernels share: how chains start, noise row by row, momenta, the two temperatures."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from apdlab.density import dots
+from apdlab.density import add_grad
+from apdlab.stacks import dots
+from apdlab.types import Batch
 
 
 def started(theta: Tensor) -> Tensor:
@@ -24,9 +26,32 @@ def started(theta: Tensor) -> Tensor:
 
 def normal(noise: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
     """Fill ``noise [C, D]`` with ``N(0, 1)``, each row from the generator of its chain, and return it."""
-    for row, generator in zip(noise, generators, strict=True):  # in threads of their own they are no sooner done
+    for row, generator in zip(noise, generators, strict=True):
         row.normal_(generator=generator)
     return noise
+
+
+def add_noise(
+    into: Tensor, room: Tensor, generators: Sequence[torch.Generator], scale: float, root: Tensor | float = 1.0
+) -> None:
+    """Add ``scale root xi`` to ``into [C, D]`` in place, ``xi ~ N(0, I)``, each row from the generator of its chain.
+
+    One row after the other goes through ``room [D]``, which stays in the cache.
+
+    Args:
+        into: What to add to.
+        room: To draw in.
+        generators: One a chain.
+        scale: One number for all.
+        root: And one a coordinate or chain: a number, or ``[D]``, ``[C, 1]`` or ``[C, D]``.
+    """
+    roots = root.expand(len(into), -1) if isinstance(root, Tensor) else [None] * len(into)
+    for row, by, generator in zip(into, roots, generators, strict=True):  # in threads they are no sooner done
+        xi = room.normal_(generator=generator)
+        if by is None:
+            row.add_(xi, alpha=scale * root)
+        else:
+            row.addcmul_(xi, by, value=scale)
 
 
 def thrown(momentum: Tensor, mass: Tensor | float, temperature: float, generators: Sequence[torch.Generator]) -> Tensor:
@@ -67,6 +92,18 @@ def checked_mass(mass: Tensor | float) -> Tensor | float:
     if not 0 < low <= high < math.inf:
         raise ValueError(f"mass is between {low:.3g} and {high:.3g}; wanted finite numbers above 0")
     return mass
+
+
+def kick(
+    log_posterior: Callable[[Tensor, Batch], Tensor], theta: Tensor, batch: Batch, into: Tensor, time: float
+) -> tuple[Tensor, Tensor]:
+    """Add ``time grad log posterior`` to momenta, or to ``theta`` itself, in place.
+
+    Returns:
+        The log posterior of ``theta`` as it was, ``[C]``, and its configurational temperature, ``[C]``.
+    """
+    value, along = add_grad(log_posterior, theta, batch, into=into, times=time)
+    return value, along.div_(-theta.shape[1])
 
 
 def configurational(theta: Tensor, grad: Tensor) -> Tensor:

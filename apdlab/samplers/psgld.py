@@ -19,8 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from apdlab.density import value_and_grad
-from apdlab.samplers.kernel import configurational, normal, started
+from apdlab.samplers.kernel import add_noise, kick, started
 from apdlab.schedules import Schedule, step_sizes, temperatures
 from apdlab.types import Batch, Info, Sampler
 
@@ -89,14 +88,14 @@ def psgld(
     def step(state: State, batch: Batch, generators: Sequence[torch.Generator]) -> tuple[State, Info]:
         theta, t, square, noise = state
         eps, warmth = eps_of(t), temperature_of(t)
-        value, grad = value_and_grad(log_posterior, theta, batch, room=noise)
-        info = Info(value, eps, configurational(theta, grad))
+        grad = noise.zero_()
+        value, heat = kick(log_posterior, theta, batch, grad, 1.0)
         if t < adapt:
             square.lerp_(grad.square(), 1 - decay if t else 1.0)
         gain = damping / (damping + square.sqrt())
         theta.addcmul_(gain, grad, value=eps / 2)
         if warmth > 0:
-            theta.addcmul_(gain.sqrt(), normal(noise, generators), value=math.sqrt(eps * warmth))
-        return State(theta, t + 1, square, noise), info
+            add_noise(theta, noise[0], generators, math.sqrt(eps * warmth), gain.sqrt())
+        return State(theta, t + 1, square, noise), Info(value, eps, heat)
 
     return Sampler(init, step)

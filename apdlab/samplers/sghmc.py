@@ -13,14 +13,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from apdlab.density import value_and_grad
 from apdlab.samplers.kernel import (
+    add_noise,
     checked_friction,
     checked_mass,
-    configurational,
     drift,
+    kick,
     kinetic,
-    normal,
     started,
     thrown,
 )
@@ -29,7 +28,7 @@ from apdlab.types import Batch, Info, Sampler, is_count
 
 
 class State(NamedTuple):
-    """Where the chains are, ``theta [C, D]``, their steps and ``momentum [C, D]``; ``noise`` is room to work in."""
+    """Where the chains are, ``theta [C, D]``, their steps and ``momentum [C, D]``; ``noise [D]`` is room to draw in."""
 
     theta: Tensor
     step: int
@@ -93,16 +92,15 @@ def sghmc(
         h, warmth = h_of(t), temperature_of(t)
         if t == 0:
             thrown(momentum, mass, warmth, generators)
-        value, grad = value_and_grad(log_posterior, theta, batch, room=noise)
-        info = Info(value, h, configurational(theta, grad), kinetic(momentum, mass))
+        warm = kinetic(momentum, mass)
+        value, heat = kick(log_posterior, theta, batch, momentum, h)
         c = math.exp(-friction * h)
-        momentum.add_(grad, alpha=h)
         drift(theta, momentum, mass, h / 2)
         momentum.mul_(c)
         if warmth > 0:
-            momentum.add_(normal(noise, generators).mul_(root), alpha=math.sqrt((1 - c**2) * warmth))
+            add_noise(momentum, noise, generators, math.sqrt((1 - c**2) * warmth), root)
         drift(theta, momentum, mass, h / 2)
-        return State(theta, t + 1, momentum, noise), info
+        return State(theta, t + 1, momentum, noise), Info(value, h, heat, warm)
 
     return Sampler(_init, step)
 
@@ -154,14 +152,13 @@ def symplectic_euler(
         h, warmth = h_of(t), temperature_of(t)
         if t == 0:
             thrown(momentum, mass, warmth, generators)
-        value, grad = value_and_grad(log_posterior, theta, batch, room=noise)
-        info = Info(value, h, configurational(theta, grad), kinetic(momentum, mass))
+        warm = kinetic(momentum, mass)
         beta = euler_momentum(friction, h)
-        momentum.mul_(beta).add_(grad, alpha=h)
+        value, heat = kick(log_posterior, theta, batch, momentum.mul_(beta), h)
         if warmth > 0:
-            momentum.add_(normal(noise, generators).mul_(root), alpha=math.sqrt(2 * (1 - beta) * warmth))
+            add_noise(momentum, noise, generators, math.sqrt(2 * (1 - beta) * warmth), root)
         drift(theta, momentum, mass, h)
-        return State(theta, t + 1, momentum, noise), info
+        return State(theta, t + 1, momentum, noise), Info(value, h, heat, warm)
 
     return Sampler(_init, step)
 
@@ -212,4 +209,4 @@ def euler_momentum(friction: float, step_size: float) -> float:
 
 def _init(theta: Tensor) -> State:
     start = started(theta)
-    return State(start, 0, torch.zeros_like(start), torch.empty_like(start))
+    return State(start, 0, torch.zeros_like(start), torch.empty_like(start[0]))

@@ -12,14 +12,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from apdlab.density import value_and_grad
-from apdlab.samplers.kernel import configurational, normal, started
+from apdlab.samplers.kernel import add_noise, kick, started
 from apdlab.schedules import Schedule, step_sizes, temperatures
 from apdlab.types import Batch, Info, Sampler, is_count
 
 
 class State(NamedTuple):
-    """Where the chains are, ``theta [C, D]``, and how many steps they took; ``noise`` is room to work in."""
+    """Where the chains are, ``theta [C, D]``, and how many steps they took; ``noise [D]`` is room to draw in."""
 
     theta: Tensor
     step: int
@@ -69,17 +68,15 @@ def sgld(
 
     def init(theta: Tensor) -> State:
         start = started(theta)
-        return State(start, 0, torch.empty_like(start))
+        return State(start, 0, torch.empty_like(start[0]))
 
     def step(state: State, batch: Batch, generators: Sequence[torch.Generator]) -> tuple[State, Info]:
         theta, t, noise = state
         eps, warmth = eps_of(t), temperature_of(t)
-        value, grad = value_and_grad(log_posterior, theta, batch, room=noise)
-        info = Info(value, eps, configurational(theta, grad))
-        theta.add_(grad, alpha=eps / 2)
+        value, heat = kick(log_posterior, theta, batch, theta, eps / 2)
         if warmth > 0:
-            theta.add_(normal(noise, generators), alpha=math.sqrt(eps * warmth))
-        return State(theta, t + 1, noise), info
+            add_noise(theta, noise, generators, math.sqrt(eps * warmth))
+        return State(theta, t + 1, noise), Info(value, eps, heat)
 
     return Sampler(init, step)
 

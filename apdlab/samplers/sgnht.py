@@ -12,14 +12,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from apdlab.density import value_and_grad
-from apdlab.samplers.kernel import checked_friction, configurational, kinetic, normal, started, thrown
+from apdlab.samplers.kernel import add_noise, checked_friction, kick, kinetic, started, thrown
 from apdlab.schedules import Schedule, step_sizes, temperatures
 from apdlab.types import Batch, Info, Sampler
 
 
 class State(NamedTuple):
-    """Chains ``theta [C, D]``, their steps, ``momentum [C, D]``, thermostats ``xi [C, 1]``; ``noise`` is room."""
+    """Chains ``theta [C, D]``, their steps, ``momentum [C, D]``, thermostats ``xi [C, 1]``, room for ``noise [D]``."""
 
     theta: Tensor
     step: int
@@ -70,24 +69,23 @@ def sgnht(
     def init(theta: Tensor) -> State:
         start = started(theta)
         xi = torch.full_like(start[:, :1], friction)
-        return State(start, 0, torch.zeros_like(start), xi, torch.empty_like(start))
+        return State(start, 0, torch.zeros_like(start), xi, torch.empty_like(start[0]))
 
     def step(state: State, batch: Batch, generators: Sequence[torch.Generator]) -> tuple[State, Info]:
         theta, t, momentum, xi, noise = state
         h, warmth = h_of(t), temperature_of(t)
         if t == 0:
             thrown(momentum, 1.0, warmth, generators)
-        value, grad = value_and_grad(log_posterior, theta, batch, room=noise)
-        info = Info(value, h, configurational(theta, grad), kinetic(momentum, 1.0))
-        momentum.add_(grad, alpha=h)
+        warm = kinetic(momentum, 1.0)
+        value, heat = kick(log_posterior, theta, batch, momentum, h)
         theta.add_(momentum, alpha=h / 2)
         xi.add_(kinetic(momentum, 1.0)[:, None] - warmth, alpha=h / 2)
         momentum.mul_((-h * xi).exp())
         if warmth > 0:
-            momentum.add_(normal(noise, generators).mul_((warmth * friction * _heard(xi, h)).sqrt()))
+            add_noise(momentum, noise, generators, 1.0, (warmth * friction * _heard(xi, h)).sqrt())
         xi.add_(kinetic(momentum, 1.0)[:, None] - warmth, alpha=h / 2)
         theta.add_(momentum, alpha=h / 2)
-        return State(theta, t + 1, momentum, xi, noise), info
+        return State(theta, t + 1, momentum, xi, noise), Info(value, h, heat, warm)
 
     return Sampler(init, step)
 
