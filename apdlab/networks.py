@@ -1,7 +1,6 @@
 """The functional view of an ``nn.Module``: weights in, outputs out, for one network or a stack of them."""
 
 import copy
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -58,9 +57,11 @@ class Network:
         self.shapes: dict[str, torch.Size] = {name: p.shape for name, p in leaves.items()}
         self.size: int = sum(shape.numel() for shape in self.shapes.values())
         self._single, self._stacked = stacks.single(self.module), stacks.stacked(self.module)
-        self.products = self.dtype if products is None else products
-        if self.products not in (self.dtype, torch.bfloat16, torch.float16):
-            raise ValueError(f"products is {products}; wanted torch.bfloat16, torch.float16, or None for {self.dtype}")
+        self.products = products or self.dtype
+        lower = (torch.bfloat16, torch.float16) if self.dtype == torch.float32 else ()  # autocast knows no others
+        if self.products not in (self.dtype, *lower):
+            wanted = f"None for {self.dtype}, or torch.bfloat16 or torch.float16 for float32"
+            raise ValueError(f"products is {products}; wanted {wanted}")
         self.is_plain: bool = stacks.is_plain(self.module)
         self._taped = stacks.taped(self.module, self.products) if self.is_plain else None
 
@@ -153,17 +154,10 @@ class Network:
             tensor([[0.5000, 0.5000, 0.5000]])
         """
         if self._taped is None:
-            leaf = theta.detach().requires_grad_()
-            with torch.enable_grad():
-                outputs = self(self.unravel(leaf), x)
-            return outputs.detach(), partial(stacks.through_graph, outputs, leaf)
+            outputs, graph = stacks.graphed(lambda leaf: self(self.unravel(leaf), x), theta)
+            return outputs, partial(stacks.to_weights, graph, theta.detach())
         outputs, tape = self._tape(theta, x)
-
-        def pull(slope: Tensor) -> tuple[Tensor, stacks.Add]:
-            along, add = tape.to_weights(slope)
-            return along, lambda into, times: add(self.unravel(into), times)
-
-        return outputs, pull
+        return outputs, partial(tape.to_weights, self.unravel)
 
     def input_pullback(self, theta: Tensor, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Evaluate a stack on one ``x`` so that gradients of its outputs can become a gradient of ``x``.
@@ -185,10 +179,7 @@ class Network:
         if self._taped is not None:
             outputs, tape = self._tape(theta, x[None])
             return outputs, lambda slope: tape.to_input(slope)[0].to(x.dtype)
-        leaf = x.detach().requires_grad_()
-        with torch.enable_grad():
-            outputs = self(self.unravel(theta.detach()), leaf[None])
-        return outputs.detach(), lambda slope: torch.autograd.grad(outputs, leaf, slope)[0]
+        return stacks.graphed(lambda leaf: self(self.unravel(theta.detach()), leaf[None]), x)
 
     def _tape(self, theta: Tensor, x: Tensor) -> tuple[Tensor, stacks.Tape]:
         params = self.unravel(theta.detach())
@@ -282,34 +273,6 @@ def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU, dtype: torch.dtype =
     for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs, dtype=dtype), activation()]
     return Network(nn.Sequential(*layers[:-1]))
-
-
-class WithNoise(nn.Module):
-    """Adds one more named leaf, ``log_noise [K]``, to a regression module: outputs ``[N, 2 K]`` are means, log sds.
-
-    Args:
-        module: A module with outputs ``[N, K]``.
-        outputs: ``K``.
-        noise: Where the noise standard deviation starts.
-
-    Example:
-        >>> import torch
-        >>> WithNoise(nn.Linear(3, 1), outputs=1)(torch.zeros(5, 3)).shape
-        torch.Size([5, 2])
-    """
-
-    def __init__(self, module: nn.Module, outputs: int, noise: float = 1.0) -> None:
-        super().__init__()
-        if not 0 < noise < math.inf:
-            raise ValueError(f"noise is {noise}; wanted a finite standard deviation above 0")
-        self.module = module
-        dtype = next(module.parameters()).dtype
-        self.log_noise = nn.Parameter(torch.full((outputs,), math.log(noise), dtype=dtype))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Append the log noise to the means."""
-        mean = self.module(x)
-        return torch.cat([mean, self.log_noise.expand_as(mean)], dim=-1)
 
 
 def _refuse_unfit(module: nn.Module) -> None:

@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 
 from apdlab.chains import Chains
-from apdlab.density import LogDensity, categorical, gaussian_prior
+from apdlab.density import LogDensity
 from apdlab.distill import Distilled, gan, raw
 from apdlab.distill.generator import normal
 from apdlab.draws import Draws
+from apdlab.likelihoods import categorical
 from apdlab.networks import mlp
 from apdlab.posterior import sgd
+from apdlab.priors import gaussian_prior
 from apdlab.samplers.run import Run
 from apdlab.samplers.sgld import sgld
 from apdlab.store import Store

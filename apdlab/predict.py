@@ -7,8 +7,8 @@ from itertools import dropwhile
 import torch
 from torch import Tensor
 
-from apdlab.density import categorical
 from apdlab.draws import Draws
+from apdlab.likelihoods import categorical
 from apdlab.moments import Moments, merge, moments
 from apdlab.networks import Network
 from apdlab.stacks import WIDE

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from apdlab.density import log_probs
 from apdlab.draws import Draws, Posterior
+from apdlab.likelihoods import log_probs
 from apdlab.moments import entropy
 from apdlab.networks import Network
 from apdlab.predict import MEMORY, chunk_sizes, tape_bytes

@@ -7,8 +7,10 @@ chains. Both draw from the posterior of a perceptron with a Gaussian prior, at t
 import torch
 
 from apdlab.data.batches import batches
-from apdlab.density import LogDensity, categorical, gaussian_prior
+from apdlab.density import LogDensity
+from apdlab.likelihoods import categorical
 from apdlab.networks import mlp
+from apdlab.priors import gaussian_prior
 from apdlab.samplers.precondition import layerwise_mass
 from apdlab.samplers.run import Run
 from apdlab.samplers.sghmc import sghmc

@@ -1,7 +1,7 @@
 """How a stack of networks is evaluated, and how gradients of its outputs become gradients of its weights."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 WIDE = 64  # rows from which one product of all units is worth a copy of their weights
 
 Forward = Callable[[Params, Tensor], Tensor]
-Add = Callable[[Any, float | Tensor], None]  # (into, times): adds times a gradient to what is like the weights
+Add = Callable[[Tensor, float | Tensor], None]  # (into [S, D], times): adds times a gradient to it
 Pull = Callable[[Tensor], tuple[Tensor, Add]]  # a slope of outputs [S, N, K] -> <theta, its gradient> [S], and add
 Layer = tuple[nn.Module, str | None, str | None]  # and the names of its weight and bias
 
@@ -115,7 +115,7 @@ class Tape(NamedTuple):
     layers: list[_Bend | _Product]
     dtype: torch.dtype
 
-    def to_weights(self, slope: Tensor) -> tuple[Tensor, Add]:
+    def to_weights(self, unravel: Callable[[Tensor], Params], slope: Tensor) -> tuple[Tensor, Add]:
         """Pull a gradient of the outputs ``[S, N, K]`` back to the weights; ``add`` does not need them any more."""
         first = next(i for i, layer in enumerate(self.layers) if isinstance(layer, _Product))
         met: list[tuple[_Product, Tensor]] = []
@@ -126,7 +126,8 @@ class Tape(NamedTuple):
         met.append((self.layers[first], slope))
         along = sum(layer.along_weights(its, self.dtype) for layer, its in met)
 
-        def add(grads: Params, times: float | Tensor) -> None:
+        def add(into: Tensor, times: float | Tensor) -> None:
+            grads = unravel(into)
             for layer, its in met:
                 if isinstance(times, Tensor):
                     layer.add_to(grads, (its.flatten(1) * times).view(its.shape), 1.0)
@@ -142,10 +143,18 @@ class Tape(NamedTuple):
         return slope
 
 
-def through_graph(outputs: Tensor, theta: Tensor, slope: Tensor) -> tuple[Tensor, Add]:
-    """Pull a gradient of the outputs ``[S, N, K]`` back to ``theta [S, D]`` by autograd."""
-    (grad,) = torch.autograd.grad(outputs, theta, slope)
-    return dots(theta.detach(), grad), lambda into, times: into.add_(grad * times)
+def graphed(evaluate: Callable[[Tensor], Tensor], at: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Evaluate so that autograd can pull a gradient of the outputs back to what they are of: ``slope -> gradient``."""
+    leaf = at.detach().requires_grad_()
+    with torch.enable_grad():
+        outputs = evaluate(leaf)
+    return outputs.detach(), lambda slope: torch.autograd.grad(outputs, leaf, slope)[0]
+
+
+def to_weights(graph: Callable[[Tensor], Tensor], theta: Tensor, slope: Tensor) -> tuple[Tensor, Add]:
+    """Pull a gradient of the outputs ``[S, N, K]`` back to ``theta [S, D]`` by autograd, as a tape does by hand."""
+    grad = graph(slope)
+    return dots(theta, grad), lambda into, times: into.add_(grad * times)
 
 
 def dots(a: Tensor, b: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ def tempered_likelihood(likelihood: Likelihood, temperatures: Tensor) -> Likelih
 
     Example:
         >>> import torch
-        >>> from apdlab.density import categorical
+        >>> from apdlab.likelihoods import categorical
         >>> cold = tempered_likelihood(categorical(), torch.tensor([1.0, 0.5]))
         >>> cold.log_prob(torch.zeros(2, 1, 10), torch.tensor([[3]]))
         tensor([[-2.3026],

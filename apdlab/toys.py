@@ -10,13 +10,15 @@ from torch import Tensor
 
 from apdlab.chains import Chains
 from apdlab.data.toy import two_clusters, two_moons
-from apdlab.density import LogDensity, categorical, gaussian_prior
+from apdlab.density import LogDensity
 from apdlab.diagnostics import summary
 from apdlab.distill import gan, gaussian
 from apdlab.draws import Draws, Posterior
+from apdlab.likelihoods import categorical
 from apdlab.networks import Network, mlp
 from apdlab.posterior import sgd
 from apdlab.predict import predict
+from apdlab.priors import gaussian_prior
 from apdlab.samplers.hmc import hmc
 from apdlab.samplers.run import Run
 from apdlab.samplers.sgld import sgld

@@ -30,24 +30,27 @@ def _of(seen_by: str, module: str, changes: dict[str, tuple[str, str]]) -> list[
     return [Mutant(f"{seen_by}: {what}", seen_by, module, (pair,)) for what, pair in changes.items()]
 
 
-_EULER_KICK = "        momentum.mul_(beta).add_(grad, alpha=h)\n"
+_EULER_KICK = "        value, heat = kick(log_posterior, theta, batch, momentum.mul_(beta), h)\n"
 _EULER_DRIFT = "        drift(theta, momentum, mass, h)\n"
-_KICK, _DRIFT = "        momentum.add_(grad, alpha=h)\n", "        drift(theta, momentum, mass, h / 2)\n"
+_KICK = "        value, heat = kick(log_posterior, theta, batch, momentum, h)\n        c = math.exp(-friction * h)\n"
+_DRIFT = "        drift(theta, momentum, mass, h / 2)\n"
 _SEES = "kinetic(momentum, 1.0)[:, None] - warmth"
 
 MUTANTS = [
     *_of("sgld", "apdlab.samplers.sgld", {
-        "a whole gradient for half of it": ("alpha=eps / 2", "alpha=eps"),
+        "a whole gradient for half of it": ("theta, eps / 2)", "theta, eps)"),
         "T for sqrt(T)": ("math.sqrt(eps * warmth)", "math.sqrt(eps) * warmth"),
         "no temperature": ("math.sqrt(eps * warmth)", "math.sqrt(eps)"),
         "the noise of another scale": ("math.sqrt(eps * warmth)", "math.sqrt(2 * eps * warmth)"),
-        "downhill for uphill": ("theta.add_(grad", "theta.sub_(grad"),
+        "downhill for uphill": ("theta, eps / 2)", "theta, -eps / 2)"),
         "the schedule stands still": ("eps_of(t)", "eps_of(0)"),
     }),
     *_of("sgld", "apdlab.density", {
         "missing n": ("self.n / y.shape[1] * self.likelihood", "self.likelihood"),
         "the mean for the sum": ("self.n / y.shape[1]", "1 / y.shape[1]"),
-        "prior dropped": ("grad = torch.mul(theta, -self.scale", "grad = torch.mul(theta, 0 * self.scale"),
+    }),
+    *_of("sgld", "apdlab.priors", {
+        "prior dropped": ("into.addcmul_(theta, scale, value=-times)", "pass"),
     }),
     *_of("sghmc", "apdlab.samplers.sghmc", {
         "2 T (1 - c) for T (1 - c^2)": ("(1 - c**2) * warmth", "2 * (1 - c) * warmth"),
@@ -55,8 +58,8 @@ MUTANTS = [
         "friction not rescaled with the step": ("math.exp(-friction * h)", "math.exp(-friction * h_of(0))"),
         "old momentum in the position step": (_KICK + _DRIFT, _DRIFT + _KICK),
         "one half drift dropped": (_DRIFT + "        return", "        return"),
-        "half a kick": (_KICK + _DRIFT, _KICK.replace("=h", "=h / 2") + _DRIFT),
-        "noise without mass": (".mul_(root), alpha=math.sqrt((1", ", alpha=math.sqrt((1"),
+        "half a kick": (_KICK + _DRIFT, _KICK.replace(", h)", ", h / 2)") + _DRIFT),
+        "noise without mass": ("sqrt((1 - c**2) * warmth), root)", "sqrt((1 - c**2) * warmth))"),
     }),
     *_of("symplectic_euler", "apdlab.samplers.sghmc", {
         "T (1 - beta^2) for 2 T (1 - beta)": ("2 * (1 - beta) * warmth", "(1 - beta**2) * warmth"),
@@ -64,13 +67,13 @@ MUTANTS = [
         "friction not rescaled with the step": ("euler_momentum(friction, h)", "euler_momentum(friction, h_of(0))"),
         "missing n in from_wenzel": ("h = math.sqrt(lr / n)", "h = math.sqrt(lr)"),
         "lr for h in from_wenzel": ("h = math.sqrt(lr / n)", "h = lr / n"),
-        "noise without mass": (".mul_(root), alpha=math.sqrt(2", ", alpha=math.sqrt(2"),
+        "noise without mass": ("sqrt(2 * (1 - beta) * warmth), root)", "sqrt(2 * (1 - beta) * warmth))"),
     }),
     Mutant("symplectic_euler: old momentum in the position step", "symplectic_euler", "apdlab.samplers.sghmc",
            ((_EULER_DRIFT, ""), (_EULER_KICK, _EULER_DRIFT + _EULER_KICK))),
     *_of("psgld", "apdlab.samplers.psgld", {
         "noise of G for sqrt(G)": ("gain.sqrt()", "gain"),
-        "noise without G": ("theta.addcmul_(gain.sqrt(), ", "theta.addcmul_(gain.new_ones(()), "),
+        "noise without G": (", gain.sqrt())", ")"),
         "drift without G": ("theta.addcmul_(gain, grad", "theta.addcmul_(gain**0, grad"),
         "V never frozen": ("if t < adapt", "if True"),
         "V of the gradient, not its square": ("grad.square()", "grad.abs()"),

@@ -27,8 +27,10 @@ from timing import SAME, check_same, installed, note, options, reached, report, 
 from torch import Tensor
 
 from apdlab.data.batches import batches
-from apdlab.density import LogDensity, categorical, gaussian_prior
+from apdlab.density import LogDensity
+from apdlab.likelihoods import categorical
 from apdlab.networks import mlp
+from apdlab.priors import gaussian_prior
 from apdlab.samplers.run import Run
 from apdlab.samplers.sgld import sgld
 from apdlab.streams import stream, streams

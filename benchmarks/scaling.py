@@ -19,14 +19,16 @@ from timing import machine, options, rounds
 from torch import Tensor
 
 from apdlab.data.batches import batches
-from apdlab.density import LogDensity, categorical, gaussian_prior
+from apdlab.density import LogDensity
 from apdlab.distill import pca
 from apdlab.distill.gan import PAPER, STEADY, Pair, Recipe
 from apdlab.draws import Draws
 from apdlab.files import write_whole
+from apdlab.likelihoods import categorical
 from apdlab.networks import Network, mlp
 from apdlab.predict import predict_moments
 from apdlab.predictor import predictor
+from apdlab.priors import gaussian_prior
 from apdlab.resnet import resnet
 from apdlab.samplers import sgld
 from apdlab.streams import stream, streams

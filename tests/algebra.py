@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from apdlab.data import batches
-from apdlab.density import gaussian
+from apdlab.likelihoods import gaussian
 from apdlab.networks import Network, mlp
 from apdlab.streams import stream, streams
 from apdlab.types import Data

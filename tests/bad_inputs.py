@@ -12,15 +12,17 @@ from torch import nn
 from apdlab import diagnostics, fidelity, metrics, scoreboard
 from apdlab.chains import Chains
 from apdlab.data import batches, cubic, data, split, two_clusters, two_moons
-from apdlab.density import LogDensity, categorical, gaussian, gaussian_prior
+from apdlab.density import LogDensity
 from apdlab.distill import flow, gan, mixture, pca, raw, standardised
 from apdlab.distill import gaussian as low_rank
 from apdlab.distill.generator import Latent
 from apdlab.draws import Draws
+from apdlab.likelihoods import WithNoise, categorical, gaussian
 from apdlab.moments import merge, moments
-from apdlab.networks import Network, WithNoise, mlp
+from apdlab.networks import Network, mlp
 from apdlab.posterior import dropout, sgd, swag
 from apdlab.predict import label_log_probs, predict, predict_moments
+from apdlab.priors import gaussian_prior
 from apdlab.samplers import Run, from_apd, from_wenzel, keep, relaxation_steps, sghmc, sgld, sgnht, symplectic_euler
 from apdlab.schedules import constant, polynomial
 from apdlab.store import Store, describe, pack

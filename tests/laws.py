@@ -1,8 +1,9 @@
 """The ladder: what a sampler's step and its draws must be, as checks of a namespace of kernels.
 
-A check takes ``ns``, with the public names of ``apdlab.samplers`` and ``apdlab.density`` (of this package, or broken on
-purpose), and a seed, and raises AssertionError. Rung 1 (``algebra.py``): a step is its formula. Rung 2: on a Gaussian,
-where a step is a linear map, the law found by probing the step is the closed form. Rung 3: draws have that law.
+A check takes ``ns``, with the public names of ``apdlab.samplers``, ``apdlab.density`` and ``apdlab.priors`` (of this
+package, or broken on purpose), and a seed, and raises AssertionError. Rung 1 (``algebra.py``): a step is its formula.
+Rung 2: on a Gaussian, where a step is a linear map, the law found by probing the step is the closed form. Rung 3: draws
+have that law.
 
 Random checks end in p-values that are exact (normal, chi-square, binomial; of SGNHT up to 1 / D). There are at most
 ``COUNT`` of them, each two-sided at ``ALPHA / COUNT``, so that right samplers fail with a probability of at most
@@ -22,15 +23,16 @@ from scipy.linalg import solve_discrete_lyapunov
 from torch import nn
 
 import apdlab.density
+import apdlab.priors
 import apdlab.samplers
-from apdlab.density import gaussian
+from apdlab.likelihoods import gaussian
 from apdlab.networks import Network
 from apdlab.samplers import laws
 from apdlab.streams import stream, streams
 from apdlab.types import Batch
 
 ALPHA, COUNT = 1e-4, 200
-NAMES = SimpleNamespace(**(vars(apdlab.density) | vars(apdlab.samplers)))
+NAMES = SimpleNamespace(**(vars(apdlab.density) | vars(apdlab.priors) | vars(apdlab.samplers)))
 p_values = []
 
 

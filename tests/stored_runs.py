@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from apdlab.data import batches
-from apdlab.density import LogDensity, categorical, gaussian_prior
+from apdlab.density import LogDensity
+from apdlab.likelihoods import categorical
 from apdlab.networks import mlp
+from apdlab.priors import gaussian_prior
 from apdlab.samplers import Run, sgld
 from apdlab.schedules import polynomial
 from apdlab.types import Data, Info, Sampler

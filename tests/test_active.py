@@ -11,13 +11,15 @@ import torch
 from apdlab import active
 from apdlab.active import ACQUISITIONS, learners
 from apdlab.data import own_batches
-from apdlab.density import LogDensity, categorical, gaussian_prior
+from apdlab.density import LogDensity
 from apdlab.distill import gan
 from apdlab.draws import Draws
+from apdlab.likelihoods import categorical
 from apdlab.metrics import mutual_information, predictive_entropy, variation_ratio
 from apdlab.networks import mlp
 from apdlab.posterior import dropout
 from apdlab.predict import predict
+from apdlab.priors import gaussian_prior
 from apdlab.store import Store
 from apdlab.streams import stream
 from apdlab.types import Data

@@ -13,8 +13,10 @@ import torch
 from laws import likely
 from scipy import stats
 
-from apdlab.density import LogDensity, gaussian, gaussian_prior
+from apdlab.density import LogDensity
+from apdlab.likelihoods import gaussian
 from apdlab.networks import Network
+from apdlab.priors import gaussian_prior
 from apdlab.samplers import Run, hmc, keep, sghmc
 from apdlab.types import Batch
 

@@ -8,8 +8,10 @@ import torch
 from torch.distributions import Categorical, Normal
 
 from apdlab.data import batches
-from apdlab.density import LogDensity, add_grad, categorical, gaussian, gaussian_prior, noisy_dirichlet, value_and_grad
-from apdlab.networks import Network, WithNoise, mlp
+from apdlab.density import LogDensity, add_grad, value_and_grad
+from apdlab.likelihoods import WithNoise, categorical, gaussian, noisy_dirichlet
+from apdlab.networks import Network, mlp
+from apdlab.priors import gaussian_prior
 from apdlab.types import Batch, Data, Likelihood
 
 N, CHAINS = 12, 4

@@ -7,10 +7,12 @@ import torch
 from torch import nn
 
 from apdlab.data import batches
-from apdlab.density import LogDensity, categorical, gaussian, gaussian_prior
+from apdlab.density import LogDensity
+from apdlab.likelihoods import categorical, gaussian
 from apdlab.networks import Network, mlp
 from apdlab.posterior import dropout, sgd
 from apdlab.posterior.dropout import Dropout
+from apdlab.priors import gaussian_prior
 from apdlab.types import Data, Likelihood
 
 

@@ -14,8 +14,10 @@ import torch
 from torch import nn
 
 from apdlab.data import batches
-from apdlab.density import LogDensity, categorical, gaussian, gaussian_prior
-from apdlab.networks import Network, WithNoise, mlp
+from apdlab.density import LogDensity
+from apdlab.likelihoods import WithNoise, categorical, gaussian
+from apdlab.networks import Network, mlp
+from apdlab.priors import gaussian_prior
 from apdlab.samplers import sgld
 from apdlab.schedules import constant, polynomial
 from apdlab.store import describe, fingerprint

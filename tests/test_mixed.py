@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from apdlab.density import LogDensity, gaussian, gaussian_prior
+from apdlab.density import LogDensity
+from apdlab.likelihoods import gaussian
 from apdlab.networks import Network
+from apdlab.priors import gaussian_prior
 from apdlab.samplers import Run, sghmc, sgld
 from apdlab.types import Batch
 

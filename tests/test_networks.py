@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from apdlab.networks import Network, WithNoise, mlp
+from apdlab.likelihoods import WithNoise
+from apdlab.networks import Network, mlp
 from apdlab.stacks import WIDE
 
 
@@ -213,8 +214,10 @@ def test_products_of_low_precision_round_outputs_and_gradients_and_change_no_dty
 
 
 def test_products_of_another_dtype_are_refused(refusal):
-    said = refusal(lambda: mlp(2, 3).mixed(torch.int8))
-    assert said == "products is torch.int8; wanted torch.bfloat16, torch.float16, or None for torch.float32"
+    wanted = "wanted None for torch.float{}, or torch.bfloat16 or torch.float16 for float32"
+    assert refusal(lambda: mlp(2, 3).mixed(torch.int8)) == "products is torch.int8; " + wanted.format(32)
+    double = mlp(2, 3, dtype=torch.float64)
+    assert refusal(lambda: double.mixed()) == "products is torch.bfloat16; " + wanted.format(64)
 
 
 @each_module

@@ -7,13 +7,15 @@ import torch
 
 from apdlab.chains import Chains
 from apdlab.data import batches
-from apdlab.density import LogDensity, categorical, gaussian_prior
+from apdlab.density import LogDensity
 from apdlab.distill import flow, gan, gaussian, mixture, pca, raw, standardised
 from apdlab.draws import Draws
+from apdlab.likelihoods import categorical
 from apdlab.metrics import mutual_information
 from apdlab.networks import mlp
 from apdlab.posterior import dropout, mean_of_weights, point, sgd, swag
 from apdlab.predict import predict, predict_moments
+from apdlab.priors import gaussian_prior
 from apdlab.types import Data
 
 NETWORK = mlp(2, 4, 3)  # 27 weights

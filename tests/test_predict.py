@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from apdlab.density import gaussian
 from apdlab.draws import Draws
+from apdlab.likelihoods import gaussian
 from apdlab.moments import moments
 from apdlab.networks import Network, mlp
 from apdlab.predict import chunk_sizes, label_log_probs, predict, predict_moments

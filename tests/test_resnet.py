@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from apdlab.density import gaussian_prior
+from apdlab.priors import gaussian_prior
 from apdlab.resnet import FilterResponseNorm, cnn, resnet
 
 

@@ -11,8 +11,10 @@ from stored_runs import Cut, cut, equal
 from torch import nn
 
 from apdlab.data import batches
-from apdlab.density import LogDensity, categorical, gaussian_prior
+from apdlab.density import LogDensity
+from apdlab.likelihoods import categorical
 from apdlab.networks import mlp
+from apdlab.priors import gaussian_prior
 from apdlab.samplers import (
     Diverged,
     Run,

@@ -9,8 +9,10 @@ from laws import likely
 from scipy import special, stats
 from torch import nn
 
-from apdlab.density import LogDensity, gaussian, gaussian_prior
+from apdlab.density import LogDensity
+from apdlab.likelihoods import gaussian
 from apdlab.networks import Network
+from apdlab.priors import gaussian_prior
 from apdlab.samplers import hmc, laws, psgld, sghmc, sgld
 from apdlab.streams import stream, streams
 from apdlab.types import Batch

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from apdlab.data import batches
-from apdlab.density import LogDensity, categorical, gaussian, gaussian_prior
+from apdlab.density import LogDensity
 from apdlab.draws import Draws
+from apdlab.likelihoods import categorical, gaussian
 from apdlab.networks import Network, mlp
 from apdlab.posterior import sgd
+from apdlab.priors import gaussian_prior
 from apdlab.samplers import Diverged
 from apdlab.types import Batch, Data
 

@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from apdlab.data import batches
-from apdlab.density import LogDensity, categorical, gaussian, gaussian_prior
+from apdlab.density import LogDensity
+from apdlab.likelihoods import categorical, gaussian
 from apdlab.networks import Network, mlp
+from apdlab.priors import gaussian_prior
 from apdlab.samplers import from_apd, relaxation_steps, sgld
 from apdlab.schedules import polynomial
 from apdlab.streams import stream, streams

@@ -2,8 +2,10 @@ import pytest
 import torch
 
 from apdlab.data import batches, digits
-from apdlab.density import LogDensity, categorical, gaussian_prior
+from apdlab.density import LogDensity
+from apdlab.likelihoods import categorical
 from apdlab.networks import mlp
+from apdlab.priors import gaussian_prior
 from apdlab.samplers import Run, keep, layerwise_mass, sghmc, sgld
 from apdlab.shared import mixing_run, paper_run, posterior
 from apdlab.streams import streams

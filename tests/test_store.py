@@ -20,9 +20,11 @@ from torch import nn
 from tqdm import tqdm
 
 from apdlab.data import batches
-from apdlab.density import LogDensity, categorical, gaussian_prior
+from apdlab.density import LogDensity
+from apdlab.likelihoods import categorical
 from apdlab.networks import Network, mlp
 from apdlab.notebook import Run as NotebookRun
+from apdlab.priors import gaussian_prior
 from apdlab.samplers import Diverged, Run, keep, progress, sgld
 from apdlab.schedules import polynomial
 from apdlab.store import Store

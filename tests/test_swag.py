@@ -7,9 +7,11 @@ import torch
 from torch.optim.lr_scheduler import ConstantLR
 
 from apdlab.data import batches
-from apdlab.density import LogDensity, categorical, gaussian_prior
+from apdlab.density import LogDensity
+from apdlab.likelihoods import categorical
 from apdlab.networks import mlp
 from apdlab.posterior import sgd, swag
+from apdlab.priors import gaussian_prior
 from apdlab.types import Data
 
 NETWORK = mlp(3, 5, 4, activation=torch.nn.Tanh, dtype=torch.float64)  # 44 weights

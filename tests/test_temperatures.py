@@ -7,8 +7,10 @@ import torch
 from scipy.stats import binom
 
 from apdlab.data import batches
-from apdlab.density import LogDensity, categorical, gaussian_prior
+from apdlab.density import LogDensity
+from apdlab.likelihoods import categorical
 from apdlab.networks import mlp
+from apdlab.priors import gaussian_prior
 from apdlab.samplers import Run, keep, laws, sghmc, symplectic_euler
 from apdlab.temperatures import averaged, gradient_noise, kinetic_band
 from apdlab.types import Data

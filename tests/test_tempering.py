@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch.distributions import Categorical
 
-from apdlab.density import LogDensity, categorical, gaussian_prior
+from apdlab.density import LogDensity
+from apdlab.likelihoods import categorical
 from apdlab.networks import mlp
+from apdlab.priors import gaussian_prior
 from apdlab.samplers import Run, keep, sghmc, symplectic_euler
 from apdlab.tempering import tempered, tempered_likelihood
 from apdlab.types import Batch

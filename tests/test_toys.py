@@ -8,9 +8,9 @@ from sklearn.datasets import make_moons
 
 from apdlab import paper, toys
 from apdlab.chains import Chains
-from apdlab.density import categorical, gaussian
 from apdlab.diagnostics import mcse_mean, summary
 from apdlab.distill import gan, raw
+from apdlab.likelihoods import categorical, gaussian
 from apdlab.networks import mlp
 from apdlab.store import Store
 from apdlab.toys import SETS, Budget, clusters, learn, mixing, moons, side_by_side, survey

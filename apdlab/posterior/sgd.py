@@ -53,7 +53,8 @@ def fit(
     Example:
         >>> import torch
         >>> from apdlab.data import batches, data
-        >>> from apdlab.density import gaussian, gaussian_prior
+        >>> from apdlab.likelihoods import gaussian
+        >>> from apdlab.priors import gaussian_prior
         >>> from apdlab.networks import mlp
         >>> network, x = mlp(1, 1), torch.arange(-2.0, 3)
         >>> log_posterior = LogDensity(network, gaussian(noise=1.0), gaussian_prior(network, 1e-6), n=5)

@@ -105,7 +105,8 @@ def fit(
     Example:
         >>> import torch
         >>> from apdlab.data import batches, data
-        >>> from apdlab.density import categorical, gaussian_prior
+        >>> from apdlab.likelihoods import categorical
+        >>> from apdlab.priors import gaussian_prior
         >>> from apdlab.networks import mlp
         >>> network, draw = mlp(1, 2), batches(data(torch.tensor([-1.0, 1.0]), torch.tensor([0, 1])), 1, seed=0)
         >>> log_posterior = LogDensity(network, categorical(), gaussian_prior(network, 1.0), n=2)

@@ -41,7 +41,8 @@ def layerwise_mass(
     Example:
         >>> import torch
         >>> from apdlab.data import batches
-        >>> from apdlab.density import categorical, gaussian_prior
+        >>> from apdlab.likelihoods import categorical
+        >>> from apdlab.priors import gaussian_prior
         >>> from apdlab.networks import mlp
         >>> from apdlab.types import Data
         >>> network, data = mlp(2, 3), Data(torch.ones(6, 2), torch.arange(6) % 3)
