@@ -168,7 +168,7 @@ def learn(
     langevin = keep(sgld(density, budget.step_size), single, budget.steps)
     gold = keep(hmc(exact, budget.leap, budget.leapfrogs, budget.moves // 4), double, budget.moves)
     gold = replace(gold, network=single, theta=gold.theta.float())
-    start = torch.stack([single.init(g) for g in streams(seed, "toy init", len(sets))]).to(x.device)
+    start = torch.stack([single.init(g) for g in streams(seed, "toy init", len(sets))])
     once = side_by_side(sets, 1, torch.float32)
     descent = {"steps": budget.descent, "learning_rate": budget.learning_rate}
     points, _ = store.fit(single, sgd.fit, density, start, once, **descent)

@@ -50,10 +50,18 @@ def test_the_strongest_is_what_withstands_every_attack():
 
 def test_the_battery_has_one_size():
     draws, data = made()
-    plans = robustness.battery(0.1, steps=5, queries=20, generator=torch.Generator().manual_seed(0))
+    plans = robustness.battery(0.1, steps=5, queries=20, seed=0)
     for statistic, attack in plans.values():
         change = attack(predictor(draws, statistic), *data) - data.x
         assert 0.09 < change.abs().max() < 0.1 + 1e-6
+
+
+def test_what_was_attacked_before_changes_no_dice():
+    (draws, data), others = made(), {"sgd": made(1, draws=1)[0]}
+    plans = robustness.battery(0.1, steps=5, queries=20, seed=0)
+    alone = robustness.survey({"sgld": draws}, plans, data)
+    after = robustness.survey(others | {"sgld": draws}, plans, data)
+    assert alone == [row for row in after if row["method"] == "sgld"]
 
 
 def test_transfer_has_sources_in_rows_and_targets_in_columns():

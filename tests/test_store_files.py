@@ -14,7 +14,8 @@ from apdlab.draws import Draws
 from apdlab.networks import mlp
 from apdlab.samplers import Run, keep, sgld
 from apdlab.store import Store, pack, save
-from apdlab.types import Sampler
+from apdlab.store.folder import _device, _tensors
+from apdlab.types import Data, Sampler
 
 
 @pytest.fixture
@@ -148,3 +149,9 @@ def test_a_store_that_cannot_be_written_can_be_opened(store, monkeypatch):
     monkeypatch.setattr(Path, "mkdir", lambda *_, **__: pytest.fail("it writes"))
     monkeypatch.setattr("apdlab.store.manifest.FileLock", lambda *_: pytest.fail("it locks"))
     assert equal(store.keep(*bayes(8))[0], keep(*bayes(8)))
+
+
+def test_a_fit_comes_back_where_the_work_was_done():
+    waits, there = torch.zeros(1), torch.zeros(1, device="meta")
+    assert _device(_tensors(((Data(waits, waits),), {"settings": [1, there]}))).type == "meta"
+    assert _device(_tensors(((waits, "no tensor"), {}))).type == "cpu"

@@ -147,6 +147,34 @@ def test_the_playground_plays_pauses_and_bears_moves_in_between():
     assert play.walk.steps == 0
 
 
+def test_settings_that_a_step_refuses_end_the_play_with_a_word_and_it_goes_on_with_others():
+    play = Playground("target=banana&sampler=symplectic_euler&step_size=0.5&friction=5")
+    play.play()
+    play._thread.join(timeout=30)
+    assert not play._thread.is_alive() and "friction" in play._message.value
+    play._controls["friction"].value = 1.0
+    assert play._message.value == ""
+    play.play()
+    while not play.walk.steps:
+        pass
+    play.pause()
+    play._thread.join(timeout=30)
+    assert not play._thread.is_alive() and play._message.value == ""
+
+
+def test_impatience_leaves_one_thread():
+    play, threads = Playground("target=ring"), []
+    for _ in range(5):
+        play.play()
+        threads.append(play._thread)
+        play.pause()
+    play.play()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert play._thread.is_alive() and not any(thread.is_alive() for thread in threads)
+    play.pause()
+
+
 def test_a_walk_that_diverges_ends_the_play():
     play = Playground("target=ring&sampler=sgld&step_size=1.5")
     play.play()

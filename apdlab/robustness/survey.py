@@ -7,6 +7,7 @@ A plan is a pair ``(statistic, attack)``: what of the draws is attacked, e.g. ``
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from apdlab.metrics import mutual_information, predictive_entropy
 from apdlab.moments import Moments
 from apdlab.predict import predict_moments
 from apdlab.predictor import log_mean, mean_log, predictor
+from apdlab.streams import stream
 from apdlab.types import Data
 
 Plan = tuple[Callable, Callable[..., Tensor]]
@@ -36,31 +38,39 @@ def score(m: Moments, y: Tensor) -> dict[str, float]:
     return {"accuracy": accuracy} | {name: float(doubt.mean()) for name, doubt in doubts.items()}
 
 
-def battery(eps: float, *, steps: int, queries: int, generator: torch.Generator) -> dict[str, Plan]:
+def battery(eps: float, *, steps: int, queries: int, seed: int) -> dict[str, Plan]:
     """List attacks of one size in the l-infinity norm, from noise to those that the strongest is looked for among.
 
     Args:
         eps: Size, in units of the data.
         steps: Of the gradient attacks.
         queries: Of the search without gradients.
-        generator: Of noise, starts and squares.
+        seed: Of noise, starts and squares, which are the same for every posterior.
 
     Returns:
         For :func:`survey`; PGD has two random starts, PGD and Auto-PGD stop at success, which changes no accuracy.
 
     Example:
-        >>> list(battery(0.1, steps=10, queries=10, generator=torch.Generator()))
+        >>> list(battery(0.1, steps=10, queries=10, seed=0))
         ['noise', 'FGSM', 'PGD', 'Auto-PGD', 'mean of losses', 'Square']
     """
     full = {"eps": eps, "steps": steps, "loss": margin, "enough": 0.0}
     return {
-        "noise": (log_mean, partial(noise, eps=eps, generator=generator)),
+        "noise": (log_mean, _anew(noise, seed, eps=eps)),
         "FGSM": (log_mean, partial(fgsm, eps=eps)),
-        "PGD": (log_mean, partial(pgd, **full, restarts=2, generator=generator)),
+        "PGD": (log_mean, _anew(pgd, seed, **full, restarts=2)),
         "Auto-PGD": (log_mean, partial(apgd, **full)),
         "mean of losses": (mean_log, partial(pgd, eps=eps, steps=steps)),
-        "Square": (log_mean, partial(square, eps=eps, queries=queries, generator=generator)),
+        "Square": (log_mean, _anew(square, seed, eps=eps, queries=queries)),
     }
+
+
+def _anew(attack: Callable[..., Tensor], seed: int, **how: Any) -> Callable[..., Tensor]:
+    def thrown(predictor: Callable[[Tensor], Any], x: Tensor, y: Tensor) -> Tensor:
+        dice = stream(seed, f"attacks/{attack.__name__}", device=x.device)
+        return attack(predictor, x, y, **how, generator=dice)
+
+    return thrown
 
 
 def survey(draws: Mapping[str, Draws], plans: Mapping[str, Plan], data: Data) -> list[dict[str, str | float]]:

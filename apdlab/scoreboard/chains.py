@@ -159,7 +159,9 @@ def hold_against(
         mine, known = slice(c, c + 1), learned[c : c + 1].thin()
         look = partial(portrait, encode=partial(_encode, axes.of(mine)), x=x, out=out)
         sets = {"floor": known.thin(n)}
-        sets |= {m: q[mine].sample(n, generator=stream(seed, m, c, x.device)) for m, q in made.items()}
+        sets |= {
+            m: q[mine].sample(n, generator=stream(seed, f"held against/{m}", c, x.device)) for m, q in made.items()
+        }
         sets |= {"thinned": known.thin(min(9, n)), "mean": mean_of_weights(known)}
         views, codes = {method: look(draws) for method, draws in sets.items()}, _encode(axes.of(mine), known.theta)
         for name, other in others.items():

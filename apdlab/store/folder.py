@@ -1,6 +1,6 @@
 """The store: a folder in which chains and fits are found again by the hash of what made them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -178,18 +178,23 @@ class Store:
         if read_manifest(folder) is None:
             raise ValueError(f"{folder / 'manifest.json'} is missing: {remedy(folder)}")
         try:
-            return unpack(path, network, self.kinds, _device((args, kwargs)) or "cpu")
+            return unpack(path, network, self.kinds, _device(_tensors((args, kwargs))))
         except Unlisted:
             raise  # it would come again
         except ValueError as error:
             raise ValueError(f"{error}: {remedy(folder)}") from error
 
 
-def _device(value: Any) -> torch.device | None:
-    """Find where the first tensor in nested arguments is."""
+def _device(tensors: Iterable[Tensor]) -> torch.device:
+    """Find where the work was done: a tensor may wait on the processor until its device is asked for."""
+    return next((each.device for each in tensors if each.device.type != "cpu"), torch.device("cpu"))
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Walk through the tensors in nested arguments."""
     if isinstance(value, Tensor):
-        return value.device
+        yield value
     if is_dataclass(value) and not isinstance(value, type):
         value = [getattr(value, field.name) for field in fields(value)]
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
-    return next((device for part in parts if (device := _device(part)) is not None), None)
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ():
+        yield from _tensors(part)

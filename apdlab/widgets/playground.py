@@ -50,7 +50,8 @@ class Playground:
     def __init__(self, state: str = "") -> None:
         settings = read(state)
         self.walk, self.view = Walk(settings), PlaygroundView()
-        self._lock, self._playing = threading.Lock(), threading.Event()
+        self._lock, self._still = threading.Lock(), threading.Event()
+        self._still.set()
         self._thread: threading.Thread | None = None
         self._controls = _controls(settings)
         self._pace = widgets.IntSlider(10, 1, 200, description="steps a frame", style=STYLE)
@@ -82,20 +83,24 @@ class Playground:
 
     def play(self) -> None:
         """Walk until ``pause``."""
-        if not self._playing.is_set():
-            self._playing.set()
-            self._thread = threading.Thread(target=self._play, daemon=True)
+        if self._still.is_set():
+            self._still = threading.Event()  # its own, so that one which was told to stop cannot go on
+            self._thread = threading.Thread(target=self._play, args=[self._still], daemon=True)
             self._thread.start()
 
     def pause(self) -> None:
         """Stand still."""
-        self._playing.clear()
+        self._still.set()
 
     def step(self) -> None:
         """Take the steps of one frame, and show it."""
         with self._lock:
-            if not self.walk.advance(self._pace.value):
-                self._playing.clear()
+            try:
+                if not self.walk.advance(self._pace.value):
+                    self.pause()
+            except ValueError as error:  # settings that only the step can refuse
+                self.pause()
+                self._message.value = str(error)
             self._show()
 
     def reset(self) -> None:
@@ -107,14 +112,15 @@ class Playground:
     def _actions(self) -> dict:
         return {"Play": self.play, "Pause": self.pause, "Step": self.step, "Reset": self.reset}
 
-    def _play(self) -> None:
-        while self._playing.is_set():
+    def _play(self, still: threading.Event) -> None:
+        while not still.is_set():
             start = time.perf_counter()
             self.step()
             time.sleep(max(0.01, FRAME - (time.perf_counter() - start)))
 
     def _change(self, settings: Settings) -> None:
         self.walk.change(settings)
+        self._message.value = ""
         self._aim()
         self.picture.redraw()
 
