@@ -38,7 +38,7 @@ def categorical() -> Likelihood:
 
 
 def log_probs(outputs: Tensor) -> Tensor:
-    """Normalise logits ``[..., N, K]`` over classes: ``f - logsumexp(f)``; along the examples it is ten times as fast.
+    """Normalise logits ``[..., N, K]`` over classes: ``f - logsumexp(f)``; over the last axis but one it is fast.
 
     Example:
         >>> import torch

@@ -1,7 +1,8 @@
-"""How is a stack of networks best evaluated? The measurement behind the rule in ``apdlab/networks.py``.
+"""How is a stack of networks best evaluated? The measurement behind the rule in ``apdlab/stacks.py``.
 
 Each of ``S`` networks sees its own minibatch of 100; timed are the outputs and the gradient of the summed cross entropy
-with respect to ``theta [S, D]``. Ours is the way that ``Network`` chooses, the rivals are the other ways that exist.
+with respect to ``theta [S, D]``. Ours is ``network.pullback``, as samplers use it; the rivals are autograd of the other
+ways that exist.
 One line each: ``name, ratio, ours_ms, rival_ms, spread, share`` (see ``timing.report``). Run it with
 ``OMP_NUM_THREADS=1``.
 """
@@ -12,10 +13,9 @@ from functools import partial
 import torch
 from timing import check_same, options, report, rounds, save
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from apdlab.networks import Network, mlp
-from apdlab.stacks import vmapped
+from apdlab.stacks import looped, vmapped
 from apdlab.streams import stream, streams
 from apdlab.types import Params
 
@@ -54,42 +54,41 @@ def cnn(side: int, channels: int) -> Network:
     )
 
 
-def unbound(module: nn.Module) -> Way:
-    """Loop over networks whose leaves were unbound at once: the backward of each ``leaf[s]`` fills all ``S`` rows."""
-
-    def forward(params: Params, x: Tensor) -> Tensor:
-        each = zip(*(leaf.unbind() for leaf in params.values()), strict=True)
-        return torch.stack(
-            [
-                functional_call(module, dict(zip(params, one, strict=True)), (xs,))
-                for one, xs in zip(each, x, strict=True)
-            ]
-        )
-
-    return forward
-
-
 def networks(side: int, hidden: int, channels: int) -> dict[str, tuple[Network, dict[str, Way]]]:
     """Build one network of each kind, with the rivals of its own way."""
     plain, conv, skip = mlp(side**2, hidden, 10), cnn(side, channels), Network(Skip(side**2, hidden))
     return {
-        "mlp": (plain, {"vmap": vmapped(plain.module), "loop": unbound(plain.module)}),
-        "cnn": (conv, {"vmap": vmapped(conv.module), "loop": unbound(conv.module)}),
-        "norm+skip": (skip, {"loop": unbound(skip.module)}),
+        "mlp": (plain, {"vmap": vmapped(plain.module), "loop": looped(plain.module)}),
+        "cnn": (conv, {"vmap": vmapped(conv.module)}),
+        "norm+skip": (skip, {"loop": looped(skip.module)}),
     }
 
 
-def gradient(network: Network, way: Way, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def by_autograd(network: Network, way: Way, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Differentiate the cross entropy of each network on its own batch: ``[S, D]``."""
-    outputs = way(network.unravel(theta), x)
-    loss = nn.functional.cross_entropy(outputs.flatten(0, 1), y.flatten(), reduction="sum")
-    return torch.autograd.grad(loss, theta)[0]
+    leaf = theta.detach().requires_grad_()
+    return torch.autograd.grad(loss(way(network.unravel(leaf), x), y), leaf)[0]
+
+
+def by_pullback(network: Network, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Do the same as samplers do."""
+    outputs, pull = network.pullback(theta, x)
+    (slope,) = torch.autograd.grad(loss(outputs.requires_grad_(), y), outputs)
+    grad = torch.zeros_like(theta)
+    pull(slope)[1](grad, 1.0)
+    return grad
+
+
+def loss(outputs: Tensor, y: Tensor) -> Tensor:
+    """Sum the cross entropy of all networks."""
+    return nn.functional.cross_entropy(outputs.flatten(0, 1), y.flatten(), reduction="sum")
 
 
 def compare(name: str, network: Network, rivals: dict[str, Way], x: Tensor, y: Tensor, count: int) -> None:
     """Print one line for each rival of the way that the network chose."""
-    theta = torch.stack([network.init(g) for g in streams(0, "weights", len(x))]).to(x.device).requires_grad_()
-    ways = {way: partial(gradient, network, f, theta, x, y) for way, f in {"ours": network, **rivals}.items()}
+    theta = torch.stack([network.init(g) for g in streams(0, "weights", len(x))]).to(x.device)
+    ways = {"ours": partial(by_pullback, network, theta, x, y)}
+    ways |= {way: partial(by_autograd, network, f, theta, x, y) for way, f in rivals.items()}
     ours = ways["ours"]()
     for rival in rivals:
         check_same(f"{name} {rival}", ours, ways[rival]())

@@ -38,7 +38,7 @@ def fit(train: Chains, held_out: Chains, coordinates: Coordinates, x: Tensor, *,
 
     Args:
         train: Draws to learn from, ``G`` chains.
-        held_out: A later block of the same chains, to match the noise of the left-out directions on.
+        held_out: Other draws of the same chains, to match the noise of the left-out directions on.
         coordinates: Principal coordinates, in which the draws are uncorrelated.
         x: Inputs to compare predictions on, ``[N, ...]``, not the test set; labels are not used.
         seed: Of the draws that are compared.

@@ -1,7 +1,7 @@
 """What held-out draws say of a distilled posterior: how much noise it lacks, and how far its predictions are off.
 
-A later block of the same chain is held out. In the space of functions, where chains mix, it is a fair judge; in the
-space of weights, where they hardly do, it would prefer whatever is blurred widely enough.
+Draws of the same chain are held out. In the space of functions, where chains mix, they are a fair judge; in the space
+of weights, where they hardly do, a later block would prefer whatever is blurred widely enough.
 """
 
 import torch

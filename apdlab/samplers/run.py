@@ -1,4 +1,4 @@
-"""The one loop that every sampler runs in, and what consumes it: a progress bar, kept states."""
+"""The loop that samplers run in, and what consumes it: a progress bar, kept states."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
