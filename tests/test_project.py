@@ -112,6 +112,16 @@ def test_imports_run_one_way(path):
     assert {name.split(".")[1] for name in names} <= allowed
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_holds_one_idea(path):
+    """At most 300 lines; a function, less its docstring, at most 40."""
+    source = path.read_text("utf-8")
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+    bodies = {node.name: node.body[ast.get_docstring(node) is not None :] for node in functions}
+    lengths = {name: body[-1].end_lineno - body[0].lineno + 1 for name, body in bodies.items() if body}
+    assert source.count("\n") <= 300 and not {name for name, length in lengths.items() if length > 40}
+
+
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
