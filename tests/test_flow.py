@@ -127,10 +127,12 @@ def test_of_each_chain_the_checkpoint_nearest_to_what_was_held_out_is_kept():
     _, held_out, first = fitted(4, 1, blur=1.0)
     second = fitted(40, 2, blur=1.0)[2]
     kept = [first, second, first.with_noise(torch.ones(2))]
-    best = flow._best(kept, held_out, X, seed=1)
-    each = torch.stack([judge.distance(one, held_out, X, seed=1) for one in kept])
-    assert torch.equal(judge.distance(best, held_out, X, seed=1), each.min(0).values) and (each.std(0) > 0).all()
-    assert torch.equal(first.noise, judge.match_noise(first, held_out, X, seed=1).noise)
+    predicted = judge.of_chains(held_out, X)
+    best = flow._best(kept, predicted, X, seed=1)
+    each, found = ([judge.between(judge.of_distilled(p, X, 1), predicted) for p in some] for some in (kept, [best]))
+    each = torch.stack(each)
+    assert torch.equal(found[0], each.min(0).values) and (each.std(0) > 0).all()
+    assert torch.equal(first.noise, judge.match_disagreement(first, predicted, X, seed=1).noise)
 
 
 def test_a_flow_weighs_its_velocity_and_its_map():

@@ -89,8 +89,9 @@ def test_the_checkpoint_kept_is_the_nearest_to_what_was_held_out():
     train, held_out, (posterior, cost, trace) = fitted(30, seed=1, blur=1.0)  # something left out, for noise
     assert trace.critic_cost.shape == (30, 2) and trace.distance.shape == (3, 2) and cost.gradient_evaluations == 0
     assert (trace.distance.std(0) > 0).all()
-    assert torch.equal(judge.distance(posterior, held_out, X, seed=1), trace.distance.min(0).values)
-    assert torch.equal(trace.floor, judge.between(*(judge.of_chains(b, X, 100) for b in (train, held_out))))
+    predicted = judge.of_chains(held_out, X)
+    assert torch.equal(judge.between(judge.of_distilled(posterior, X, 1), predicted), trace.distance.min(0).values)
+    assert torch.equal(trace.floor, judge.between(judge.of_chains(train, X), predicted))
 
 
 def test_a_generator_weighs_what_its_layers_hold():

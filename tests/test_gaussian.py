@@ -46,6 +46,7 @@ def test_draws_have_the_mean_and_covariance_of_the_draws_in_their_directions():
 def test_noise_is_matched_on_what_was_held_out():
     train, held_out = chains().split(0.7)
     posterior, cost = gaussian.fit(train, held_out, pca(train.theta, NETWORK, 4), X, seed=5)
-    assert torch.equal(posterior.noise, judge.match_noise(posterior, held_out, X, seed=5).noise)
+    predicted = judge.of_chains(held_out, X, 100)
+    assert torch.equal(posterior.noise, judge.match_disagreement(posterior, predicted, X, seed=5).noise)
     assert cost.gradient_evaluations == 0 and cost.seconds > 0
     assert posterior.nbytes == posterior.coordinates.nbytes + 4 * 2 * 4 + 4 * 2

@@ -35,11 +35,11 @@ def chains_from(distilled, each, seed):
 @pytest.mark.parametrize("halvings", [1, 3, 5])
 def test_matched_noise_makes_draws_disagree_as_held_out_ones_do(halvings):
     held_out = chains_from(posterior().with_noise(RIGHT), 100, seed=3)
-    found = judge.match_noise(posterior(), held_out, X, seed=0, halvings=halvings)
+    found = judge.match_disagreement(posterior(), judge.of_chains(held_out, X), X, seed=0, halvings=halvings)
     wanted, half = judge.disagreement(judge.of_chains(held_out, X, 100)), 2.0 ** -(halvings + 1)
 
     def disagreement(s):
-        return judge.disagreement(judge.of_distilled(posterior().with_noise(s), X, 100, 0))
+        return judge.disagreement(judge.of_distilled(posterior().with_noise(s), X, 0))
 
     assert (disagreement(found.noise - half) < wanted).all() and (wanted <= disagreement(found.noise + half)).all()
     assert (found.noise.remainder(2 * half) == half).all()
@@ -47,7 +47,7 @@ def test_matched_noise_makes_draws_disagree_as_held_out_ones_do(halvings):
 
 def test_matched_noise_is_the_noise_that_was_there():
     held_out = chains_from(posterior().with_noise(RIGHT), 600, seed=3)
-    found = judge.match_noise(posterior(), held_out, X, seed=0, n=600)
+    found = judge.match_disagreement(posterior(), judge.of_chains(held_out, X, 600), X, seed=0, n=600)
     assert (found.noise - RIGHT).abs().max() < 0.06
 
 
@@ -56,13 +56,13 @@ def test_noise_that_is_out_of_reach_ends_at_the_border(right):
     held_out = chains_from(posterior().with_noise(torch.full((2,), right)), 100, seed=3)
     if right == 0:
         held_out = Chains(NETWORK, held_out.theta[:, :1].expand(-1, 100, -1), held_out.steps, held_out.log_posterior)
-    found = judge.match_noise(posterior(), held_out, X, seed=0, halvings=4).noise
+    found = judge.match_disagreement(posterior(), judge.of_chains(held_out, X), X, seed=0, halvings=4).noise
     assert (found == (2**-5 if right == 0 else 1 - 2**-5)).all()
 
 
 def test_predictions_are_of_each_chain_alone():
     held_out = chains_from(posterior(), 30, seed=3)
-    of_chains, drawn = judge.of_chains(held_out, X, 1000), judge.of_distilled(posterior(), X, 50, seed=0)
+    of_chains, drawn = judge.of_chains(held_out, X, 1000), judge.of_distilled(posterior(), X, 0, 50)
     assert [m.draws for m in of_chains] == [30, 30] and [m.draws for m in drawn] == [50, 50]
     for c, m in enumerate(of_chains):
         alone = predict_moments(held_out[c : c + 1].thin(), X)
@@ -73,14 +73,14 @@ def test_predictions_are_of_each_chain_alone():
 
 def test_identical_predictions_are_at_distance_0():
     held_out = chains_from(posterior(), 30, seed=3)
-    a, b = judge.of_chains(held_out, X, 20), judge.of_distilled(posterior(), X, 20, seed=0)
+    a, b = judge.of_chains(held_out, X, 20), judge.of_distilled(posterior(), X, 0, 20)
     assert judge.between(a, a).tolist() == [0, 0] and (judge.between(a, b) > 0).all()
-    assert torch.equal(judge.between(b, a), judge.distance(posterior(), held_out, X, seed=0, n=20))
-    assert not torch.equal(judge.between(b, a), judge.distance(posterior(), held_out, X, seed=1, n=20))
+    assert not torch.equal(judge.between(b, a), judge.between(judge.of_distilled(posterior(), X, 1, 20), a))
 
 
 def test_there_is_no_noise_where_nothing_is_left_out():
     held_out = chains_from(posterior(), 30, seed=3)
     weights = raw(held_out.theta, NETWORK)
-    found = judge.match_noise(Distilled(NETWORK, weights, Normal(torch.ones(2, 39))), held_out, X, seed=0)
+    complete = Distilled(NETWORK, weights, Normal(torch.ones(2, 39)))
+    found = judge.match_disagreement(complete, judge.of_chains(held_out, X), X, seed=0)
     assert found.noise.tolist() == [0, 0]

@@ -45,7 +45,8 @@ def test_samples_have_the_moments_of_the_mixture():
 def test_noise_is_matched_and_all_is_weighed():
     train, held_out = chains().split(0.8)
     posterior, _ = mixture.fit(train, held_out, pca(train.theta, NETWORK, 2), X, seed=3, components=4)
-    assert torch.equal(posterior.noise, judge.match_noise(posterior, held_out, X, seed=3).noise)
+    predicted = judge.of_chains(held_out, X, 100)
+    assert torch.equal(posterior.noise, judge.match_disagreement(posterior, predicted, X, seed=3).noise)
     assert posterior.nbytes == posterior.coordinates.nbytes + 4 * 2 * 4 * (1 + 2 + 1) + 4 * 2
     assert posterior[:1].nbytes * 2 == posterior.nbytes
 

@@ -261,5 +261,5 @@ def test_fidelity_is_measured_on_all_draws_held_out_so_far():
     found = chains(60)
     posterior, _, course = replayed(found, recipe=TINY._replace(checkpoints=2))
     held_out = judge.of_chains(found.hold_out(5)[1], X, 100)
-    wanted = judge.between(judge.of_distilled(posterior, X, 100, 3), held_out)
+    wanted = judge.between(judge.of_distilled(posterior, X, 3), held_out)
     torch.testing.assert_close(course.distance[-1], wanted)

@@ -229,7 +229,7 @@ class Distilled:
         codes: The learned part.
         noise: ``s [G]``, how much of the left-out spread is put back as independent noise, or None for none.
             Independent noise harms the function more than what was left out: the right number is below 1, see
-            ``judge.match_noise``.
+            ``judge.match_disagreement``.
     """
 
     network: Network

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from apdlab.chains import Chains
 from apdlab.distill import judge
 from apdlab.distill.coordinates import Coordinates, Distilled, refuse_unlike
+from apdlab.moments import Moments
 from apdlab.networks import Network
 from apdlab.streams import stream
 from apdlab.types import Cost, is_count
@@ -171,7 +172,7 @@ def fit(
     """
     refuse_unlike(train, held_out, coordinates)
     _refuse_recipe(recipe, steps, coordinates)
-    start, kept = time.perf_counter(), []
+    start, kept, predicted = time.perf_counter(), [], judge.of_chains(held_out, x)
     training = _Training(
         coordinates.encode(train.theta), recipe, steps, stream(seed, "flow", device=train.theta.device)
     )
@@ -180,8 +181,9 @@ def fit(
         training.step()
         if step in checkpoints:
             codes = training.flow(stream(seed, "moments", device=train.theta.device))
-            kept.append(judge.match_noise(Distilled(train.network, coordinates, codes), held_out, x, seed=seed))
-    return _best(kept, held_out, x, seed), Cost(0, time.perf_counter() - start)
+            made = Distilled(train.network, coordinates, codes)
+            kept.append(judge.match_disagreement(made, predicted, x, seed=seed))
+    return _best(kept, predicted, x, seed), Cost(0, time.perf_counter() - start)
 
 
 def _refuse_recipe(recipe: Recipe, steps: int, coordinates: Coordinates) -> None:
@@ -202,9 +204,9 @@ def _refuse_recipe(recipe: Recipe, steps: int, coordinates: Coordinates) -> None
             raise ValueError(f"{name} is {getattr(recipe, name)}; wanted a number from 0 to 1")
 
 
-def _best(kept: list[Distilled], held_out: Chains, x: Tensor, seed: int) -> Distilled:
+def _best(kept: list[Distilled], held_out: list[Moments], x: Tensor, seed: int) -> Distilled:
     """Take of each chain the checkpoint that predicts most like held-out draws."""
-    distance = torch.stack([judge.distance(candidate, held_out, x, seed=seed) for candidate in kept])
+    distance = torch.stack([judge.between(judge.of_distilled(candidate, x, seed), held_out) for candidate in kept])
     best = distance.argmin(0).tolist()
 
     def chosen(parts: list) -> object:

@@ -127,7 +127,7 @@ def fit(
     refuse_unlike(train, held_out, coordinates)
     refuse_recipe(recipe, steps)
     start, device = time.perf_counter(), train.theta.device
-    floor = judge.between(*(judge.of_chains(block, x, n=100) for block in (train, held_out)))
+    learned, predicted = (judge.of_chains(block, x) for block in (train, held_out))
     pair = Pair(coordinates.encode(train.theta), recipe, steps, stream(seed, "gan", device=device))
     critic_cost, kept, noise, distance = [], [], [], []
     checkpoints = {steps * (i + 1) // recipe.checkpoints for i in range(recipe.checkpoints)}
@@ -135,13 +135,14 @@ def fit(
         critic_cost.append(pair.step())
         if step in checkpoints:
             kept.append(recipe.finish(pair.generator(), pair.real, stream(seed, "moments", device=device)))
-            candidate = judge.match_noise(Distilled(train.network, coordinates, kept[-1]), held_out, x, seed=seed)
+            candidate = Distilled(train.network, coordinates, kept[-1])
+            candidate = judge.match_disagreement(candidate, predicted, x, seed=seed)
             noise.append(candidate.noise)
-            distance.append(judge.distance(candidate, held_out, x, seed=seed))
+            distance.append(judge.between(judge.of_distilled(candidate, x, seed), predicted))
     best, chain = torch.stack(distance).argmin(0), torch.arange(len(train))
     codes = replace(kept[-1], theta=torch.stack([checkpoint.theta for checkpoint in kept])[best, chain])
     posterior = Distilled(train.network, coordinates, codes).with_noise(torch.stack(noise)[best, chain])
-    trace = Trace(torch.stack(critic_cost).cpu(), torch.stack(distance), floor)
+    trace = Trace(torch.stack(critic_cost).cpu(), torch.stack(distance), judge.between(learned, predicted))
     return posterior, Cost(0, time.perf_counter() - start), trace
 
 

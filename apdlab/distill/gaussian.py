@@ -8,7 +8,7 @@ from torch import Tensor
 
 from apdlab.chains import Chains
 from apdlab.distill.coordinates import Coordinates, Distilled, refuse_unlike
-from apdlab.distill.judge import match_noise
+from apdlab.distill.judge import match_disagreement, of_chains
 from apdlab.types import Cost
 
 
@@ -60,5 +60,5 @@ def fit(train: Chains, held_out: Chains, coordinates: Coordinates, x: Tensor, *,
     refuse_unlike(train, held_out, coordinates)
     start = time.perf_counter()
     codes = Normal(coordinates.encode(train.theta).std(1))
-    posterior = match_noise(Distilled(train.network, coordinates, codes), held_out, x, seed=seed)
-    return posterior, Cost(0, time.perf_counter() - start)
+    posterior = Distilled(train.network, coordinates, codes)
+    return match_disagreement(posterior, of_chains(held_out, x), x, seed=seed), Cost(0, time.perf_counter() - start)

@@ -16,8 +16,8 @@ from apdlab.predict import predict_moments
 from apdlab.streams import stream
 
 
-def match_noise(
-    posterior: Distilled, held_out: Chains, x: Tensor, *, seed: int, n: int = 100, halvings: int = 5
+def match_disagreement(
+    posterior: Distilled, held_out: list[Moments], x: Tensor, *, seed: int, n: int = 100, halvings: int = 5
 ) -> Distilled:
     """Choose each chain's noise ``s`` in ``[0, 1]`` so that its draws disagree as much as held-out ones, by bisection.
 
@@ -27,7 +27,7 @@ def match_noise(
 
     Args:
         posterior: What was distilled from ``G`` chains.
-        held_out: Draws of the same chains that it did not learn from.
+        held_out: Predictions of draws of the same chains that it did not learn from, one a chain.
         x: Inputs to compare on, ``[N, ...]``, not the test set.
         seed: Of the draws.
         n: How many draws of each chain to compare.
@@ -36,35 +36,15 @@ def match_noise(
     Returns:
         The posterior with that noise; none if the coordinates leave nothing out.
     """
-    return match_disagreement(posterior, of_chains(held_out, x, n), x, seed=seed, n=n, halvings=halvings)
-
-
-def match_disagreement(
-    posterior: Distilled, held_out: list[Moments], x: Tensor, *, seed: int, n: int = 100, halvings: int = 5
-) -> Distilled:
-    """Choose the noise as :func:`match_noise` does, of held-out draws' predictions alone, one ``Moments`` a chain."""
     if not posterior.coordinates.residual.any():
         return posterior.with_noise(torch.zeros(len(posterior.coordinates.mean)))
     wanted = disagreement(held_out)
     low, high = torch.zeros_like(wanted), torch.ones_like(wanted)
     for _ in range(halvings):
         middle = (low + high) / 2
-        less = disagreement(of_distilled(posterior.with_noise(middle), x, n, seed)) < wanted
+        less = disagreement(of_distilled(posterior.with_noise(middle), x, seed, n)) < wanted
         low, high = torch.where(less, middle, low), torch.where(less, high, middle)
     return posterior.with_noise((low + high) / 2)
-
-
-def distance(posterior: Distilled, held_out: Chains, x: Tensor, *, seed: int, n: int = 100) -> Tensor:
-    """Measure the total variation between the predictions of a posterior and of held-out draws, each chain, ``[G]``.
-
-    Args:
-        posterior: What was distilled from ``G`` chains.
-        held_out: Draws of the same chains that it did not learn from.
-        x: Inputs to compare on, ``[N, ...]``.
-        seed: Of the draws.
-        n: How many draws of each chain to compare.
-    """
-    return between(of_distilled(posterior, x, n, seed), of_chains(held_out, x, n))
 
 
 def between(a: list[Moments], b: list[Moments]) -> Tensor:
@@ -77,13 +57,13 @@ def disagreement(predictions: list[Moments]) -> Tensor:
     return torch.stack([mutual_information(m).mean() for m in predictions])
 
 
-def of_chains(chains: Chains, x: Tensor, n: int) -> list[Moments]:
+def of_chains(chains: Chains, x: Tensor, n: int = 100) -> list[Moments]:
     """Predict with ``n`` draws of each chain, or all that it has."""
     n = min(n, chains.theta.shape[1])
     return [predict_moments(chains[c : c + 1].thin(n), x) for c in range(len(chains))]
 
 
-def of_distilled(posterior: Distilled, x: Tensor, n: int, seed: int) -> list[Moments]:
+def of_distilled(posterior: Distilled, x: Tensor, seed: int, n: int = 100) -> list[Moments]:
     """Predict with ``n`` draws of each chain's generator."""
     chains = len(posterior.coordinates.mean)
     draws = posterior.sample(n * chains, generator=stream(seed, "judge", device=x.device))

@@ -113,7 +113,7 @@ class Learner:
 
     def distance(self, posterior: Distilled) -> Tensor:
         """Measure the total variation to the predictions of all draws held out so far, ``[G]``."""
-        return judge.between(judge.of_distilled(posterior, self.x, 100, self.seed), self.predicted)
+        return judge.between(judge.of_distilled(posterior, self.x, self.seed), self.predicted)
 
     def outside(self) -> Tensor:
         """Give the share of the variance so far that the coordinates leave out, ``[G]``."""

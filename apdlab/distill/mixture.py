@@ -9,7 +9,7 @@ from torch import Tensor
 
 from apdlab.chains import Chains
 from apdlab.distill.coordinates import Coordinates, Distilled, refuse_unlike
-from apdlab.distill.judge import match_noise
+from apdlab.distill.judge import match_disagreement, of_chains
 from apdlab.types import Cost, is_count
 
 
@@ -85,5 +85,5 @@ def fit(
         for chain in codes.numpy(force=True)
     ]
     parts = (torch.stack([torch.as_tensor(part) for part in column]).to(codes) for column in zip(*fits, strict=True))
-    posterior = match_noise(Distilled(train.network, coordinates, Mixture(*parts)), held_out, x, seed=seed)
-    return posterior, Cost(0, time.perf_counter() - start)
+    posterior = Distilled(train.network, coordinates, Mixture(*parts))
+    return match_disagreement(posterior, of_chains(held_out, x), x, seed=seed), Cost(0, time.perf_counter() - start)
