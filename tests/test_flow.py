@@ -128,10 +128,9 @@ def test_of_each_chain_the_checkpoint_nearest_to_what_was_held_out_is_kept():
     second = fitted(40, 2, blur=1.0)[2]
     kept = [first, second, first.with_noise(torch.ones(2))]
     predicted = judge.of_chains(held_out, X)
-    best = flow._best(kept, predicted, X, seed=1)
-    each, found = ([judge.between(judge.of_distilled(p, X, 1), predicted) for p in some] for some in (kept, [best]))
-    each = torch.stack(each)
-    assert torch.equal(found[0], each.min(0).values) and (each.std(0) > 0).all()
+    best, each = judge.best(kept, predicted, X, seed=1)
+    found = judge.between(judge.of_distilled(best, X, 1), predicted)
+    assert torch.equal(found, each.min(0).values) and (each.std(0) > 0).all()
     assert torch.equal(first.noise, judge.match_disagreement(first, predicted, X, seed=1).noise)
 
 

@@ -8,9 +8,8 @@ that only the shape beyond a Gaussian is left to learn, and ``v = 0`` already ha
 Source: Lipman et al., 2023, Flow matching for generative modeling, https://arxiv.org/abs/2210.02747
 """
 
-import math
 import time
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -19,7 +18,6 @@ from torch import Tensor, nn
 from apdlab.chains import Chains
 from apdlab.distill import judge
 from apdlab.distill.coordinates import Coordinates, Distilled, refuse_unlike
-from apdlab.moments import Moments
 from apdlab.networks import Network
 from apdlab.streams import stream
 from apdlab.types import Cost, is_count
@@ -183,7 +181,7 @@ def fit(
             codes = training.flow(stream(seed, "moments", device=train.theta.device))
             made = Distilled(train.network, coordinates, codes)
             kept.append(judge.match_disagreement(made, predicted, x, seed=seed))
-    return _best(kept, predicted, x, seed), Cost(0, time.perf_counter() - start)
+    return judge.best(kept, predicted, x, seed)[0], Cost(0, time.perf_counter() - start)
 
 
 def _refuse_recipe(recipe: Recipe, steps: int, coordinates: Coordinates) -> None:
@@ -191,30 +189,13 @@ def _refuse_recipe(recipe: Recipe, steps: int, coordinates: Coordinates) -> None
         raise ValueError(
             "coordinates are the weights themselves; wanted a few directions: pca(train.theta, network, k)"
         )
-    if not is_count(steps) or not is_count(recipe.checkpoints, steps):
-        wanted = "1 <= checkpoints <= steps, whole numbers"
-        raise ValueError(f"steps is {steps}, checkpoints {recipe.checkpoints}; wanted {wanted}")
+    judge.refuse_training(steps, recipe.checkpoints, recipe.learning_rate)
     for name in ("hidden", "blocks", "batch", "moves"):
         if not is_count(getattr(recipe, name)):
             raise ValueError(f"{name} is {getattr(recipe, name)}; wanted a whole number of 1 or more")
-    if not 0 < recipe.learning_rate < math.inf:
-        raise ValueError(f"learning_rate is {recipe.learning_rate}; wanted a finite number above 0, e.g. 1e-3")
     for name in ("smoothing", "average"):
         if not 0 <= getattr(recipe, name) <= 1:
             raise ValueError(f"{name} is {getattr(recipe, name)}; wanted a number from 0 to 1")
-
-
-def _best(kept: list[Distilled], held_out: list[Moments], x: Tensor, seed: int) -> Distilled:
-    """Take of each chain the checkpoint that predicts most like held-out draws."""
-    distance = torch.stack([judge.between(judge.of_distilled(candidate, x, seed), held_out) for candidate in kept])
-    best = distance.argmin(0).tolist()
-
-    def chosen(parts: list) -> object:
-        same = not isinstance(parts[0], Tensor)
-        return parts[0] if same else torch.stack([parts[i][chain] for chain, i in enumerate(best)])
-
-    codes = {field.name: chosen([getattr(c.codes, field.name) for c in kept]) for field in fields(Flow)}
-    return replace(kept[0], codes=Flow(**codes), noise=chosen([candidate.noise for candidate in kept]))
 
 
 class _Training:

@@ -12,7 +12,6 @@ https://arxiv.org/abs/1704.00028
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -129,33 +128,25 @@ def fit(
     start, device = time.perf_counter(), train.theta.device
     learned, predicted = (judge.of_chains(block, x) for block in (train, held_out))
     pair = Pair(coordinates.encode(train.theta), recipe, steps, stream(seed, "gan", device=device))
-    critic_cost, kept, noise, distance = [], [], [], []
+    critic_cost, kept = [], []
     checkpoints = {steps * (i + 1) // recipe.checkpoints for i in range(recipe.checkpoints)}
     for step in range(1, steps + 1):
         critic_cost.append(pair.step())
         if step in checkpoints:
-            kept.append(recipe.finish(pair.generator(), pair.real, stream(seed, "moments", device=device)))
-            candidate = Distilled(train.network, coordinates, kept[-1])
-            candidate = judge.match_disagreement(candidate, predicted, x, seed=seed)
-            noise.append(candidate.noise)
-            distance.append(judge.between(judge.of_distilled(candidate, x, seed), predicted))
-    best, chain = torch.stack(distance).argmin(0), torch.arange(len(train))
-    codes = replace(kept[-1], theta=torch.stack([checkpoint.theta for checkpoint in kept])[best, chain])
-    posterior = Distilled(train.network, coordinates, codes).with_noise(torch.stack(noise)[best, chain])
-    trace = Trace(torch.stack(critic_cost).cpu(), torch.stack(distance), judge.between(learned, predicted))
+            codes = recipe.finish(pair.generator(), pair.real, stream(seed, "moments", device=device))
+            made = Distilled(train.network, coordinates, codes)
+            kept.append(judge.match_disagreement(made, predicted, x, seed=seed))
+    posterior, distance = judge.best(kept, predicted, x, seed)
+    trace = Trace(torch.stack(critic_cost).cpu(), distance, judge.between(learned, predicted))
     return posterior, Cost(0, time.perf_counter() - start), trace
 
 
 def refuse_recipe(recipe: Recipe, steps: int) -> None:
     """Refuse numbers of steps and of a recipe that are out of their range."""
-    if not is_count(steps) or not is_count(recipe.checkpoints, steps):
-        wanted = "1 <= checkpoints <= steps, whole numbers"
-        raise ValueError(f"steps is {steps}, checkpoints {recipe.checkpoints}; wanted {wanted}")
+    judge.refuse_training(steps, recipe.checkpoints, recipe.learning_rate)
     if not recipe.hidden or not all(map(is_count, (*recipe.hidden, recipe.batch, recipe.critic_steps))):
         seen = f"hidden is {recipe.hidden}, batch {recipe.batch}, critic_steps {recipe.critic_steps}"
         raise ValueError(f"{seen}; wanted whole numbers of 1 or more, and a hidden layer, e.g. those of STEADY")
-    if not 0 < recipe.learning_rate < math.inf:
-        raise ValueError(f"learning_rate is {recipe.learning_rate}; wanted a finite number above 0, e.g. 1e-3")
     for name in ("last_rate", "penalty", "smoothing"):
         if not 0 <= getattr(recipe, name) < math.inf:
             raise ValueError(f"{name} is {getattr(recipe, name)}; wanted a finite number of 0 or more")

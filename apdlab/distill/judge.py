@@ -4,6 +4,9 @@ Draws of the same chain are held out. In the space of functions, where chains mi
 of weights, where they hardly do, a later block would prefer whatever is blurred widely enough.
 """
 
+import math
+from dataclasses import fields, replace
+
 import torch
 from torch import Tensor
 
@@ -14,6 +17,7 @@ from apdlab.metrics import mutual_information
 from apdlab.moments import Moments
 from apdlab.predict import predict_moments
 from apdlab.streams import stream
+from apdlab.types import is_count
 
 
 def match_disagreement(
@@ -47,6 +51,27 @@ def match_disagreement(
     return posterior.with_noise((low + high) / 2)
 
 
+def best(kept: list[Distilled], held_out: list[Moments], x: Tensor, seed: int) -> tuple[Distilled, Tensor]:
+    """Take of each chain the checkpoint that predicts most like held-out draws; give all distances ``[..., G]``, too.
+
+    Args:
+        kept: Checkpoints of one distiller, on the same ``G`` chains.
+        held_out: Predictions of draws of these chains, one a chain.
+        x: Inputs to compare on, ``[N, ...]``.
+        seed: Of the draws.
+    """
+    distance = torch.stack([between(of_distilled(candidate, x, seed), held_out) for candidate in kept])
+    nearest = distance.argmin(0).tolist()
+
+    def chosen(parts: list) -> object:
+        same = not isinstance(parts[0], Tensor)
+        return parts[0] if same else torch.stack([parts[i][chain] for chain, i in enumerate(nearest)])
+
+    codes = {field.name: chosen([getattr(c.codes, field.name) for c in kept]) for field in fields(kept[0].codes)}
+    codes = replace(kept[0].codes, **codes)
+    return replace(kept[0], codes=codes, noise=chosen([candidate.noise for candidate in kept])), distance
+
+
 def between(a: list[Moments], b: list[Moments]) -> Tensor:
     """Measure the total variation between two lists of predictions, pair by pair."""
     return torch.tensor([total_variation(p, q) for p, q in zip(a, b, strict=True)])
@@ -68,3 +93,12 @@ def of_distilled(posterior: Distilled, x: Tensor, seed: int, n: int = 100) -> li
     chains = len(posterior.coordinates.mean)
     draws = posterior.sample(n * chains, generator=stream(seed, "judge", device=x.device))
     return [predict_moments(draws[c::chains], x) for c in range(chains)]
+
+
+def refuse_training(steps: int, checkpoints: int, learning_rate: float) -> None:
+    """Refuse numbers that no training among whose checkpoints one is chosen can have."""
+    if not is_count(steps) or not is_count(checkpoints, steps):
+        wanted = "1 <= checkpoints <= steps, whole numbers"
+        raise ValueError(f"steps is {steps}, checkpoints {checkpoints}; wanted {wanted}")
+    if not 0 < learning_rate < math.inf:
+        raise ValueError(f"learning_rate is {learning_rate}; wanted a finite number above 0, e.g. 1e-3")
