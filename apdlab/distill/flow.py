@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from apdlab.chains import Chains
 from apdlab.distill import judge
 from apdlab.distill.coordinates import Coordinates, Distilled, refuse_unlike
+from apdlab.distill.generator import covariance_of, roots
 from apdlab.networks import Network
 from apdlab.streams import stream
 from apdlab.types import Cost, is_count
@@ -203,7 +204,7 @@ class _Training:
 
     def __init__(self, real: Tensor, recipe: Recipe, steps: int, rng: torch.Generator) -> None:
         self.recipe, self.rng, self.steps_done = recipe, rng, 0
-        self.mean, (self.root, inverse) = real.mean(1), _roots(real)
+        self.mean, (self.root, inverse) = real.mean(1), (part.to(real) for part in roots(covariance_of(real)))
         self.real = (real - self.mean[:, None]) @ inverse
         self.network = _velocity(real.shape[-1], recipe.hidden, recipe.blocks, dtype=real.dtype)
         self.theta = torch.stack([self.network.init(rng) for _ in real]).requires_grad_()
@@ -238,7 +239,7 @@ class _Training:
         straight = torch.eye(k, dtype=self.real.dtype, device=self.real.device).expand(stack, k, k)
         raw = Flow(self.averaged.clone(), straight, 0 * self.mean, recipe.hidden, recipe.blocks, recipe.moves)
         fake = raw.sample(n, rng)
-        turn = _roots(fake)[1] @ self.root
+        turn = roots(covariance_of(fake))[1].to(fake) @ self.root
         return replace(raw, turn=turn, shift=self.mean - (fake.mean(1)[:, None] @ turn)[:, 0])
 
 
@@ -249,11 +250,3 @@ def _velocity(k: int, hidden: int, blocks: int, dtype: torch.dtype) -> Network:
 def _at(network: Network, params: dict[str, Tensor], z: Tensor, t: Tensor | float) -> Tensor:
     time = t if isinstance(t, Tensor) else z.new_full((*z.shape[:-1], 1), t)
     return network(params, torch.cat([z, time], -1))
-
-
-def _roots(y: Tensor) -> tuple[Tensor, Tensor]:
-    """Find the symmetric root of the covariance of codes ``[G, n, k]``, and its inverse, ``[G, k, k]``."""
-    centred = (y - y.mean(1, keepdim=True)).double()
-    values, vectors = torch.linalg.eigh(centred.mT @ centred / y.shape[1])
-    sd = values.clamp(min=1e-6 * values[..., -1:]).sqrt()[..., None, :]
-    return ((vectors * sd) @ vectors.mT).to(y.dtype), ((vectors / sd) @ vectors.mT).to(y.dtype)

@@ -111,7 +111,7 @@ def matched(trained: Generator, real: Tensor, rng: torch.Generator, n: int = 400
     fake = trained.sample(n, rng)
     theta = trained.theta.clone()
     *_, weight, bias = mlp(*trained.sizes, dtype=theta.dtype).unravel(theta).values()
-    change = _optimal_map(_covariance(fake), _covariance(real)).to(theta.dtype)
+    change = _optimal_map(covariance_of(fake), covariance_of(real)).to(theta.dtype)
     weight.copy_(change @ weight)
     bias.copy_(((bias - fake.mean(1))[:, None] @ change.mT)[:, 0] + real.mean(1))
     return replace(trained, theta=theta)
@@ -136,22 +136,24 @@ def recoloured(y: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
         tensor([[[2.],
                  [8.]]])
     """
-    change = _optimal_map(_covariance(y), covariance.double()).to(y.dtype)
+    change = _optimal_map(covariance_of(y), covariance.double()).to(y.dtype)
     return (y - y.mean(1, keepdim=True)) @ change + mean[:, None]
 
 
-def _covariance(y: Tensor) -> Tensor:
+def covariance_of(y: Tensor) -> Tensor:
+    """Measure the covariance of codes ``[G, T, k]`` in float64, ``[G, k, k]``."""
     centred = (y - y.mean(1, keepdim=True)).double()
     return centred.mT @ centred / y.shape[1]
 
 
+def roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the symmetric root of covariances ``[G, k, k]``, and its inverse; those near 0 count as a little more."""
+    values, vectors = torch.linalg.eigh(matrix)
+    values = values.clamp(min=1e-6 * values[..., -1:])[..., None, :]
+    return (vectors * values**0.5) @ vectors.mT, (vectors * values**-0.5) @ vectors.mT
+
+
 def _optimal_map(source: Tensor, target: Tensor) -> Tensor:
     """Find the symmetric ``A`` with ``A source A = target``: the optimal transport between Gaussians, ``[G, k, k]``."""
-    root, inverse = _power(source, 0.5), _power(source, -0.5)
-    return inverse @ _power(root @ target @ root, 0.5) @ inverse
-
-
-def _power(matrix: Tensor, exponent: float) -> Tensor:
-    values, vectors = torch.linalg.eigh(matrix)
-    floor = 1e-6 * values[..., -1:]
-    return (vectors * values.clamp(min=floor)[..., None, :] ** exponent) @ vectors.mT
+    root, inverse = roots(source)
+    return inverse @ roots(root @ target @ root)[0] @ inverse
