@@ -43,7 +43,7 @@ class Velocity(nn.Module):
 
     def __init__(self, k: int, hidden: int, blocks: int, waves: int = 16) -> None:
         super().__init__()
-        self.frequencies = torch.logspace(0, 2, waves).tolist()  # no buffer: it is not learned
+        self.frequencies = torch.logspace(0, 2, waves, device="cpu").tolist()  # no buffer: it is not learned
         self.enter = nn.Linear(k, hidden)
         self.clock = nn.Sequential(nn.Linear(2 * waves, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
         self.blocks = nn.ModuleList(
@@ -119,7 +119,8 @@ class Flow:
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Give ``n`` codes of each chain, ``[G, n, k]``."""
         shape, like = (len(self.shift), n, self.shift.shape[-1]), {"dtype": self.theta.dtype}
-        network = _velocity(shape[-1], self.hidden, self.blocks, **like)
+        with torch.device("meta"):  # its weights are here
+            network = _velocity(shape[-1], self.hidden, self.blocks, **like)
         params, step = network.unravel(self.theta), 1 / self.moves
         z = torch.randn(shape, generator=generator, device=generator.device, **like)
         for i in range(self.moves):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from apdlab.networks import mlp
+from apdlab.networks import Network, mlp
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,12 @@ class Generator:
         """Bytes of the generators' weights."""
         return self.theta.nbytes
 
+    @property
+    def network(self) -> Network:
+        """What maps latents to codes, its weights left out."""
+        with torch.device("meta"):
+            return mlp(*self.sizes, dtype=self.theta.dtype)
+
     def __getitem__(self, chains: slice) -> "Generator":
         """Select the generators of some chains."""
         return replace(self, theta=self.theta[chains].clone())
@@ -97,7 +103,7 @@ class Generator:
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Give ``n`` codes of each chain, ``[G, n, k]``."""
-        network = mlp(*self.sizes, dtype=self.theta.dtype)
+        network = self.network
         z = self.latent(len(self.theta), n, generator).to(self.theta.dtype)
         return network(network.unravel(self.theta), z)
 
@@ -110,7 +116,7 @@ def matched(trained: Generator, real: Tensor, rng: torch.Generator, n: int = 400
     """
     fake = trained.sample(n, rng)
     theta = trained.theta.clone()
-    *_, weight, bias = mlp(*trained.sizes, dtype=theta.dtype).unravel(theta).values()
+    *_, weight, bias = trained.network.unravel(theta).values()
     change = _optimal_map(covariance_of(fake), covariance_of(real)).to(theta.dtype)
     weight.copy_(change @ weight)
     bias.copy_(((bias - fake.mean(1))[:, None] @ change.mT)[:, 0] + real.mean(1))
