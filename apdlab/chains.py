@@ -105,16 +105,3 @@ class Chains:
         steps = self.steps[times.to(self.steps.device) if isinstance(times, Tensor) else times]
         measures = {name: values[:, times] for name, values in self.measures.items()}
         return Chains(self.network, self.theta[:, times], steps, self.log_posterior[:, times], measures)
-
-
-def unchained(draws: Draws) -> Chains:
-    """View independent draws as one chain, for what reads chains.
-
-    Example:
-        >>> import torch
-        >>> from apdlab.networks import mlp
-        >>> unchained(Draws(mlp(2, 3), torch.zeros(10, 9))).theta.shape
-        torch.Size([1, 10, 9])
-    """
-    theta = draws.theta[None]
-    return Chains(draws.network, theta, torch.arange(len(draws)), theta.new_full(theta.shape[:2], torch.nan))

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from apdlab.chains import Chains, unchained
-from apdlab.draws import Draws
+from apdlab.chains import Chains
 from apdlab.networks import mlp
 
 NETWORK = mlp(1, 1)  # 2 weights
@@ -90,13 +89,6 @@ def test_states_held_out_are_evenly_spaced_and_no_longer_among_the_others(kept, 
             part.theta[..., 0] == torch.arange(3.0)[:, None]
         ).all()
         assert part.log_posterior.shape == part.theta.shape[:2] and goes_along(part)
-
-
-def test_draws_unchained_are_one_chain():
-    draws = Draws(NETWORK, torch.arange(10.0).view(5, 2))
-    chain = unchained(draws)
-    assert len(chain) == 1 and torch.equal(chain.theta[0], draws.theta)
-    assert torch.equal(chain.thin().theta, draws.theta) and chain.log_posterior.isnan().all()
 
 
 def shaped(theta=(3, 4, 2), steps=(4,), log_posterior=(3, 4), kinetic=None):

@@ -8,7 +8,7 @@ Attacks are told the true labels and are untargeted.
 from apdlab.attacks.apgd import apgd
 from apdlab.attacks.fgsm import fgsm
 from apdlab.attacks.gradient import loss_and_grad
-from apdlab.attacks.losses import cross_entropy, evasive, lowers, margin, raises
+from apdlab.attacks.losses import cross_entropy, evasive, margin
 from apdlab.attacks.noise import noise
 from apdlab.attacks.norms import L2, LINF, Norm
 from apdlab.attacks.pgd import pgd
@@ -23,10 +23,8 @@ __all__ = [
     "evasive",
     "fgsm",
     "loss_and_grad",
-    "lowers",
     "margin",
     "noise",
     "pgd",
-    "raises",
     "square",
 ]

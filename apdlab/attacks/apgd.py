@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from apdlab.attacks.gradient import Loss, best_of, loss_and_grad, refuse, within
+from apdlab.attacks.gradient import Loss, best_of, loss_and_grad, refuse, start, within
 from apdlab.attacks.losses import margin
-from apdlab.attacks.norms import LINF, Norm
-from apdlab.attacks.pgd import start
+from apdlab.attacks.norms import LINF, Norm, along
 
 MOMENTUM, RISES = 0.75, 0.75  # alpha and rho of the paper
 
@@ -81,8 +80,6 @@ def apgd(
         tensor([[0.2500, 0.2500]])
     """
     refuse(x, y, eps, box, steps=steps, restarts=restarts)
-    if restarts > 1 and generator is None:
-        raise ValueError(f"restarts is {restarts} without a generator; wanted one: all runs would start at x")
     back = partial(within, eps=eps, norm=norm, box=box)
     grad = partial(loss_and_grad, predictor, loss=loss)
 
@@ -100,7 +97,7 @@ def apgd(
                 break
         return result
 
-    return best_of(run, lambda x, y: loss(predictor(x), y).detach(), x, y, restarts=restarts, enough=enough)
+    return best_of(run, predictor, loss, x, y, restarts=restarts, enough=enough, generator=generator)
 
 
 def _begin(x: Tensor, y: Tensor, at: Tensor, value: Tensor, grad: Tensor, eps: float) -> _State:
@@ -111,7 +108,7 @@ def _begin(x: Tensor, y: Tensor, at: Tensor, value: Tensor, grad: Tensor, eps: f
 
 def _move(s: _State, share: float, grad: Callable, back: Callable, norm: Norm) -> _State:
     """Take a share of one step, the rest as before."""
-    ahead = back(s.at + _wide(s.step, s.x) * norm.steepest(s.grad), s.x)
+    ahead = back(s.at + along(s.step, s.x) * norm.steepest(s.grad), s.x)
     at = back(s.at + share * (ahead - s.at) + (1 - share) * (s.at - s.before), s.x)
     value, slope = grad(at, s.y)
     best = value > s.top
@@ -150,9 +147,5 @@ def _checkpoints(steps: int) -> Iterator[int]:
         count = max(count - less, least)
 
 
-def _wide(values: Tensor, like: Tensor) -> Tensor:
-    return values.view(-1, *[1] * (like.ndim - 1))
-
-
 def _choose(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:
-    return torch.where(_wide(mask, yes), yes, no)
+    return torch.where(along(mask, yes), yes, no)

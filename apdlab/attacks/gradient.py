@@ -56,17 +56,28 @@ def within(at: Tensor, x: Tensor, eps: float, norm: Norm, box: tuple[float, floa
 
 def best_of(
     run: Callable[[Tensor, Tensor], Tensor],
-    value: Callable[[Tensor, Tensor], Tensor],
+    predictor: Callable[[Tensor], Any],
+    loss: Loss,
     x: Tensor,
     y: Tensor,
     *,
     restarts: int,
     enough: float,
+    generator: torch.Generator | None,
 ) -> Tensor:
     """Run an attack several times and keep of each example the result with the largest loss.
 
     Examples whose loss is above ``enough`` are not attacked again.
+
+    Raises:
+        ValueError: If there is no generator, without which all runs are the same.
     """
+    if restarts > 1 and generator is None:
+        raise ValueError(f"restarts is {restarts} without a generator; wanted one: all runs would start at x")
+
+    def value(x: Tensor, y: Tensor) -> Tensor:
+        return loss(predictor(x), y).detach()
+
     best = run(x, y)
     top = value(best, y) if restarts > 1 else None
     for _ in range(restarts - 1):
@@ -78,6 +89,11 @@ def best_of(
         better = new > top[left]
         best[left[better]], top[left[better]] = found[better], new[better]
     return best
+
+
+def start(x: Tensor, eps: float, norm: Norm, generator: torch.Generator | None, box: tuple[float, float]) -> Tensor:
+    """Give a random point in the ball and the box, or ``x`` itself."""
+    return x.detach().clone() if generator is None else (x + eps * norm.inside(x, generator)).clamp(*box)
 
 
 def refuse(x: Tensor, y: Tensor, eps: float, box: tuple[float, float], **counts: int) -> None:

@@ -84,13 +84,3 @@ def evasive(
     if not weight >= 0:
         raise ValueError(f"weight is {weight}; wanted 0 (the margin alone) or more")
     return lambda averages, y: margin(averages.log_mean, y).clamp_max(confidence) - weight * score(averages)
-
-
-def raises(score: Callable[[Averages], Tensor]) -> Callable[[Averages, Tensor], Tensor]:
-    """Make the loss of an attack on doubt alone that asks for more of it, for ``predictor(draws, averages)``."""
-    return lambda averages, y: score(averages)
-
-
-def lowers(score: Callable[[Averages], Tensor]) -> Callable[[Averages, Tensor], Tensor]:
-    """Make the loss of an attack on doubt alone that asks for less of it, for ``predictor(draws, averages)``."""
-    return lambda averages, y: -score(averages)

@@ -31,16 +31,17 @@ def _length(delta: Tensor) -> Tensor:
     return delta.flatten(1).norm(dim=1)
 
 
-def _along(values: Tensor, like: Tensor) -> Tensor:
+def along(values: Tensor, like: Tensor) -> Tensor:
+    """View a value for each example ``[N]`` so that it multiplies ``like [N, ...]``."""
     return values.view(-1, *[1] * (like.ndim - 1))
 
 
 def _shorten(delta: Tensor, eps: float) -> Tensor:
-    return delta * _along((eps / _length(delta).clamp_min(_LEAST)).clamp_max(1), delta)
+    return delta * along((eps / _length(delta).clamp_min(_LEAST)).clamp_max(1), delta)
 
 
 def _direction(gradient: Tensor) -> Tensor:
-    return gradient / _along(_length(gradient).clamp_min(_LEAST), gradient)
+    return gradient / along(_length(gradient).clamp_min(_LEAST), gradient)
 
 
 def uniform(like: Tensor, generator: torch.Generator) -> Tensor:
@@ -55,7 +56,7 @@ def _sphere(like: Tensor, generator: torch.Generator) -> Tensor:
 
 def _disc(like: Tensor, generator: torch.Generator) -> Tensor:
     radius = uniform(like.flatten(1)[:, 0], generator) ** (1 / like[0].numel())
-    return _sphere(like, generator) * _along(radius, like)
+    return _sphere(like, generator) * along(radius, like)
 
 
 LINF = Norm(

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apdlab.attacks.gradient import Loss, best_of, loss_and_grad, refuse, within
+from apdlab.attacks.gradient import Loss, best_of, loss_and_grad, refuse, start, within
 from apdlab.attacks.losses import cross_entropy
 from apdlab.attacks.norms import LINF, Norm
 
@@ -60,8 +60,6 @@ def pgd(
         tensor([[0.2500, 0.2500]])
     """
     refuse(x, y, eps, box, steps=steps, restarts=restarts)
-    if restarts > 1 and generator is None:
-        raise ValueError(f"restarts is {restarts} without a generator; wanted one: all runs would start at x")
     back = partial(within, eps=eps, norm=norm, box=box)
     grad = partial(loss_and_grad, predictor, loss=loss)
     size = 2.5 * eps / steps if step_size is None else step_size
@@ -77,9 +75,4 @@ def pgd(
             at[active] = back(at[active] + size * norm.steepest(slope), x[active])
         return at
 
-    return best_of(run, lambda x, y: loss(predictor(x), y).detach(), x, y, restarts=restarts, enough=enough)
-
-
-def start(x: Tensor, eps: float, norm: Norm, generator: torch.Generator | None, box: tuple[float, float]) -> Tensor:
-    """Give a random point in the ball and the box, or ``x`` itself."""
-    return x.detach().clone() if generator is None else (x + eps * norm.inside(x, generator)).clamp(*box)
+    return best_of(run, predictor, loss, x, y, restarts=restarts, enough=enough, generator=generator)

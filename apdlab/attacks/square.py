@@ -9,7 +9,7 @@ from torch import Tensor
 
 from apdlab.attacks.gradient import Loss, refuse
 from apdlab.attacks.losses import margin
-from apdlab.attacks.norms import uniform
+from apdlab.attacks.norms import LINF, uniform
 
 _HALVED = (10, 50, 200, 1000, 2000, 4000, 6000, 8000)  # of 10,000 queries
 
@@ -80,7 +80,7 @@ def square(
 
 def _vertices(x: Tensor, eps: float, like: Tensor, generator: torch.Generator, box: tuple[float, float]) -> Tensor:
     """Move ``x`` by ``+-eps``, with one sign for each entry of ``like``."""
-    sign = torch.where(uniform(like, generator) < 0.5, -1.0, 1.0).to(x)
+    sign = LINF.edge(like, generator)
     return (x + eps * sign).clamp(*box)
 
 
