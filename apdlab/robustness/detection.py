@@ -78,8 +78,10 @@ def watch(
     losses = {"plain": evasive(0.0, confidence=torch.inf)}
     losses |= {f"on {name}": evasive(weight, score=doubt) for name, doubt in SCORES.items()}
     rows = []
-    for (method, one), size, (name, loss) in product(draws.items(), eps, losses.items()):
-        x = apgd(predictor(one, averages), *data, eps=size, steps=steps, loss=loss)
-        clean, attacked = predict_moments(one, data.x), predict_moments(one, x)
-        rows.append({"method": method, "size": size, "attack": name} | detection(clean, attacked, data.y))
+    for method, one in draws.items():
+        clean = predict_moments(one, data.x)
+        for size, (name, loss) in product(eps, losses.items()):
+            x = apgd(predictor(one, averages), *data, eps=size, steps=steps, loss=loss)
+            found = detection(clean, predict_moments(one, x), data.y)
+            rows.append({"method": method, "size": size, "attack": name} | found)
     return rows
