@@ -152,7 +152,8 @@ def _averages(draws: Draws, x: Tensor, *, memory: int, alone: bool) -> Averages:
         raise ValueError("x has no inputs; wanted [N, ...] with N of 1 or more")
     network, itemsize = draws.network, draws.codes.element_size()
     stack, examples = chunk_sizes(network, itemsize, x, memory)
-    made = 0 if draws.basis is None and draws.offset is None else network.size * itemsize
+    as_stored = draws.basis is None and draws.offset is None and network.products == network.dtype
+    made = 0 if as_stored else network.size * itemsize  # a tape holds copies of weights in another dtype, too
     kept = memory // TAPES // (stack * (made + len(x) * tape_bytes(network, x[:1])))
     parts = [_Average.apply(piece, draws, stack, kept, alone) for piece in x.split(examples)]
     return Averages(*map(torch.cat, zip(*parts, strict=True)))

@@ -175,11 +175,10 @@ class Peak(TorchDispatchMode):
         return out
 
 
-def peak(draws, memory, basis):
-    network = mlp(20, 40, 5)
+def peak(draws, memory, basis, network=mlp(20, 40, 5), inputs=(50, 20)):  # noqa: B008
     theta = torch.randn(draws, network.size, generator=torch.Generator().manual_seed(0))
     stored = Draws(network, theta[:, :3], torch.randn(3, network.size), theta[0]) if basis else Draws(network, theta)
-    x, y = torch.randn(50, 20, requires_grad=True), torch.zeros(50, dtype=torch.long)
+    x, y = torch.randn(inputs, requires_grad=True), torch.zeros(inputs[0], dtype=torch.long)
     with Peak() as seen:
         torch.autograd.grad(torch.nn.functional.nll_loss(predictor(stored, memory=memory)(x), y), x)
     return seen.most
@@ -190,6 +189,10 @@ def peak(draws, memory, basis):
 def test_memory_is_flat_in_the_number_of_draws_and_three_times_what_was_given_at_most(basis, memory):
     few, many = (peak(s, memory, basis) for s in ({100_000: 20, 1_000_000: 100}[memory], 1000))
     assert many <= 1.02 * few and many <= 3 * memory
+
+
+def test_copies_of_weights_in_bfloat16_count():
+    assert peak(300, 2_000_000, False, mlp(200, 100, 5).mixed(), (10, 200)) <= 2_000_000
 
 
 def test_fresh_draws_are_those_of_the_posterior_one_call_after_the_other():
