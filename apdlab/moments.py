@@ -92,11 +92,7 @@ def merge(a: Moments, b: Moments) -> Moments:
         >>> both.draws, both.squares
         (2, tensor([[0.0800, 0.0800]], dtype=torch.float64))
     """
-    if a.mean.shape != b.mean.shape:
-        raise ValueError(
-            f"b has [N, C] = {tuple(b.mean.shape)} and a {tuple(a.mean.shape)}; "
-            "wanted the same examples and classes; pass the same x to both"
-        )
+    refuse_unlike(a, b)
     draws = a.draws + b.draws
     weight_a, weight_b = a.draws / draws, b.draws / draws
     delta = b.mean - a.mean
@@ -108,6 +104,15 @@ def merge(a: Moments, b: Moments) -> Moments:
         squares=a.squares + b.squares + delta.square() * (a.draws * weight_b),
         votes=a.votes + b.votes,
     )
+
+
+def refuse_unlike(a: Moments, b: Moments) -> None:
+    """Refuse moments of different numbers of examples or classes."""
+    if a.mean.shape != b.mean.shape:
+        raise ValueError(
+            f"b has [N, C] = {tuple(b.mean.shape)} and a {tuple(a.mean.shape)}; "
+            "wanted the same examples and classes; pass the same x to both"
+        )
 
 
 def entropy(log_probs: Tensor) -> Tensor:

@@ -10,23 +10,12 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from apdlab.figures import NAMES as METHODS
+
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
 END = "<!-- end -->\n"
-NAMES = {
-    "sgld": "SGLD",
-    "apd": "APD",
-    "gaussian": "low-rank Gaussian",
-    "mean": "mean of the weights",
-    "sgd": "SGD",
-    "ensemble": "deep ensemble",
-    "dropout": "MC-dropout",
-    "swag": "SWAG",
-    "mixture": "Gaussian mixture",
-    "thinned": "stored draws",
-    "sghmc": "SGHMC",
-    "apd_raw": "APD, the paper's GAN",
-}
+NAMES = METHODS | {"sghmc": "SGHMC", "apd_raw": "APD, the paper's GAN"}
 SCORES = {
     "accuracy": "accuracy",
     "nll": "NLL",

@@ -8,7 +8,7 @@ import math
 from torch import Tensor
 
 from apdlab.metrics import accuracy, brier, ece, mutual_information, nll
-from apdlab.moments import Moments
+from apdlab.moments import Moments, refuse_unlike
 
 
 def scores(m: Moments, y: Tensor) -> dict[str, float]:
@@ -55,7 +55,7 @@ def agreement(a: Moments, b: Moments) -> float:
         >>> agreement(moments(a.log()), moments(b.log()))
         0.5
     """
-    _check(a, b)
+    refuse_unlike(a, b)
     return (a.log_mean.argmax(-1) == b.log_mean.argmax(-1)).double().mean().item()
 
 
@@ -81,7 +81,7 @@ def total_variation(a: Moments, b: Moments) -> float:
         >>> round(total_variation(moments(a.log()), moments(b.log())), 4)
         0.3
     """
-    _check(a, b)
+    refuse_unlike(a, b)
     return 0.5 * (a.mean - b.mean).abs().sum(-1).mean().item()
 
 
@@ -105,17 +105,9 @@ def uncertainty_correlation(a: Moments, b: Moments, floor: float = 1e-9) -> floa
         >>> round(uncertainty_correlation(moments(p), moments(p)), 4)
         1.0
     """
-    _check(a, b)
+    refuse_unlike(a, b)
     x, y = ((mutual_information(m) + floor).log() for m in (a, b))
     if (x == x[0]).all() or (y == y[0]).all():  # else the rounding of the mean would be correlated
         return math.nan
     x, y = x - x.mean(), y - y.mean()
     return ((x * y).sum() / (x.square().sum() * y.square().sum()).sqrt()).item()
-
-
-def _check(a: Moments, b: Moments) -> None:
-    if a.mean.shape != b.mean.shape:
-        raise ValueError(
-            f"b has [N, C] = {tuple(b.mean.shape)} and a {tuple(a.mean.shape)}; "
-            "wanted the same examples and classes; pass the same x to both"
-        )

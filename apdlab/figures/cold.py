@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from apdlab.figures.frontier import LABELS
-from apdlab.figures.style import COLOURS, NAMES, figure, panels, styled
+from apdlab.figures.style import COLOURS, NAMES, figure, panels, plain_ticks, styled
 
 Curve = Mapping[str, Sequence[float]]
 
@@ -71,7 +70,4 @@ def _errors(ax: Axes, curve: Curve, **style: str) -> None:
 def _log_axis(ax: Axes, label: str) -> None:
     ax.set(xscale="log", xlabel="temperature T (1 is Bayes)", ylabel=label)
     ax.axvline(1, color="0.8", lw=1, zorder=0)
-    ax.xaxis.set_major_locator(LogLocator())
-    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    plain_ticks(ax)

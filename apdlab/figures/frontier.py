@@ -1,12 +1,12 @@
 """What bytes buy: quality against the size of what has to be stored."""
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-from apdlab.figures.style import COLOURS, MARKERS, NAMES, panels, styled
+from apdlab.figures.style import COLOURS, MARKERS, NAMES, panels, plain_ticks, styled
 
 LABELS = {
     "accuracy": "accuracy",
@@ -45,7 +45,7 @@ def frontier(points: Mapping[str, Mapping[str, Sequence[float]]], reference: Map
             for method, values in points.items():
                 _repeats(ax, values["networks"], values[measure], method)
             ax.set(xscale="log", xlabel="size, networks", ylabel=LABELS.get(measure, measure))
-            _plain_ticks(ax)
+            plain_ticks(ax, (1, 3))
         handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
         fig.legend(handles.values(), handles, loc="outside right upper")
     return fig
@@ -54,20 +54,8 @@ def frontier(points: Mapping[str, Mapping[str, Sequence[float]]], reference: Map
 def _repeats(ax: Axes, sizes: Sequence[float], values: Sequence[float], method: str) -> None:
     style = {"color": COLOURS[method], "marker": MARKERS[method]}
     ax.plot(sizes, values, ls="", ms=4, alpha=0.45, mew=0, **style)
-    mean = {size: _mean([v for s, v in zip(sizes, values, strict=True) if s == size]) for size in sorted(set(sizes))}
+    mean = {size: fmean(v for s, v in zip(sizes, values, strict=True) if s == size) for size in sorted(set(sizes))}
     ax.plot(list(mean), list(mean.values()), lw=1.5, ms=7, mec="white", mew=0.7, label=NAMES[method], **style)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _plain_ticks(ax: Axes) -> None:
-    """Label a logarithmic axis 1, 3, 10, 30 and so on."""
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
-    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _measures(points: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:

@@ -1,12 +1,13 @@
 """One look for all figures: a colour per method, thin spines, and figures that belong to no global state."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import matplotlib as mpl
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 _PALETTE = sns.color_palette("colorblind").as_hex()
 _INDEX = {"sgld": 0, "apd": 1, "gaussian": 2, "mean": 7, "sgd": 3, "ensemble": 4, "dropout": 5, "thinned": 9}
@@ -95,3 +96,11 @@ def bare(ax: Axes) -> Axes:
 
 
 __all__ = ["COLOURS", "MARKERS", "NAMES", "bare", "figure", "panels", "styled"]
+
+
+def plain_ticks(ax: Axes, subs: Sequence[float] = (1.0,)) -> None:
+    """Label a logarithmic axis at these multiples of powers of ten, without exponents."""
+    ax.xaxis.set_major_locator(LogLocator(subs=subs))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_minor_formatter(NullFormatter())

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import ipywidgets as widgets
 
+STYLE = {"description_width": "90px"}  # of controls whose names are short
+
 
 def grid(controls: Iterable[widgets.Widget]) -> widgets.GridBox:
     """Lay controls out in three columns, as wide as the cell and at most 960 pixels: none is cut on a narrow screen.

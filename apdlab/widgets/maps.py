@@ -5,10 +5,8 @@ import ipywidgets as widgets
 from apdlab.atlas import Settings
 from apdlab.figures.maps import TITLES, MapView
 from apdlab.figures.style import NAMES
-from apdlab.widgets.grid import grid
+from apdlab.widgets.grid import STYLE, grid
 from apdlab.widgets.picture import Picture
-
-STYLE = {"description_width": "90px"}
 
 
 def map_explorer(view: MapView) -> widgets.VBox:

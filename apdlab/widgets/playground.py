@@ -20,11 +20,10 @@ from apdlab.playground import (
     reading,
     write,
 )
-from apdlab.widgets.grid import grid
+from apdlab.widgets.grid import STYLE, grid
 from apdlab.widgets.picture import Picture
 
 FRAME = 0.12  # seconds a frame takes at least: what a browser shows without falling behind
-STYLE = {"description_width": "90px"}
 NAMES = {"sgld": "SGLD", "sghmc": "SGHMC (BAOAB)", "symplectic_euler": "symplectic Euler", "sgnht": "SGNHT"}
 
 
