@@ -244,6 +244,7 @@ REFUSED = {
     "looks astray": ({"looks": (30, 20)}, "looks is (30, 20)"),
     "look after the end": ({"looks": (20, 49)}, "up to 48"),
     "look after the first section": ({"recipe": TINY._replace(checkpoints=4)}, "the first at most 12"),
+    "a second look at raw weights": ({"find": raw, "looks": (20, 40)}, "looks is (20, 40) for raw weights"),
     "no training": ({"gan_steps": 0}, "gan_steps is 0"),
     "nothing to learn from": ({"hold_out": 1}, "hold_out is 1"),
     "no room": ({"capacity": 0}, "capacity 0"),

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from apdlab.distill import judge
 from apdlab.distill.buffer import Buffer, Rule, empty, offer, reservoir
-from apdlab.distill.coordinates import Coordinates, Distilled
+from apdlab.distill.coordinates import Coordinates, Distilled, raw
 from apdlab.distill.gan import STEADY, Pair, Recipe, refuse_recipe
 from apdlab.distill.generator import recoloured
 from apdlab.distill.spread import Spread, moments, seen, settled, share_outside, spread_of
@@ -52,6 +52,8 @@ class Plan(NamedTuple):
 
     def _refuse_looks(self, offered: int, section: int) -> None:
         looks = list(self.looks)
+        if self.find is raw and len(looks) > 1:
+            raise ValueError(f"looks is {tuple(looks)} for raw weights; wanted one: they stay the same coordinates")
         most = min(self.capacity, sum(not self.is_out(number) for number in range(section)))
         if not looks or looks != sorted(set(looks)) or not is_count(looks[0], most) or looks[-1] > offered:
             raise ValueError(
