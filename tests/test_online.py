@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from tqdm import tqdm
 
 from apdlab.chains import Chains
 from apdlab.distill import gan, judge, online, pca, raw
@@ -12,7 +13,7 @@ from apdlab.distill.generator import as_trained
 from apdlab.distill.learner import Learner, Plan, _change
 from apdlab.distill.spread import moments, seen, settled, share_outside, spread_of
 from apdlab.networks import mlp
-from apdlab.samplers import Run, keep
+from apdlab.samplers import Run, keep, progress
 from apdlab.samplers.sgld import sgld
 from apdlab.store import Store
 from apdlab.streams import stream
@@ -256,6 +257,12 @@ REFUSED = {
 @pytest.mark.parametrize(("changes", "said"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_is_refused_in_one_line(changes, said, refusal):
     assert said in refusal(lambda: replayed(chains(60), **changes))
+
+
+def test_a_run_in_a_bar_is_refused_as_its_steps_could_not_be_charged(refusal):
+    settings = {"every": 1, "gan_steps": 1, "capacity": 40, "looks": (20,), "seed": 3, "recipe": TINY}
+    said = refusal(lambda: online.fit(progress(run(60), tqdm), NETWORK, FIND, X, **settings))
+    assert "source is a tqdm; wanted a Run" in said
 
 
 def test_fidelity_is_measured_on_all_draws_held_out_so_far():

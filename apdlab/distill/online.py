@@ -24,7 +24,7 @@ from apdlab.distill.coordinates import Coordinates, Distilled
 from apdlab.distill.gan import STEADY, Recipe
 from apdlab.distill.learner import Learner, Plan
 from apdlab.networks import Network
-from apdlab.samplers.run import Position, Run, Step, Steps, count_kept
+from apdlab.samplers.run import Position, Run, Step, count_kept
 from apdlab.streams import stream
 from apdlab.types import Cost, Info
 
@@ -96,7 +96,7 @@ def doubling(first: int, draws: int) -> tuple[int, ...]:
 
 
 def fit(
-    source: Run | Steps,
+    source: Run | Replay,
     network: Network,
     find: Callable[[Tensor, Network], Coordinates],
     x: Tensor,
@@ -140,7 +140,7 @@ def fit(
         The posterior at the end; its cost, of replayed chains without theirs; its course.
 
     Raises:
-        ValueError: If a number is out of its range, or there is a restart but no run.
+        ValueError: If a number is out of its range, the source is neither (a run in a bar), or there is a restart but no run.
         Diverged: If a chain diverges.
 
     Example:
@@ -155,6 +155,8 @@ def fit(
         >>> len(posterior.sample(100, generator=torch.Generator())), course.steps.tolist()
         (100, [15, 30, 45, 60])
     """
+    if not isinstance(source, Run | Replay):
+        raise ValueError(f"source is a {type(source).__name__}; wanted a Run without a bar, or Replay(chains)")
     if restart is not None and not isinstance(source, Run):
         raise ValueError(f"source is a {type(source).__name__}; wanted a Run where there is a restart")
     draws, start = count_kept(len(source), 0, every), time.perf_counter()
