@@ -4,6 +4,8 @@ import ast
 import json
 from pathlib import Path
 
+from apdlab.files import write_whole
+
 FOLDER = Path(__file__).parent
 PAGE, RESULTS = FOLDER / "README.md", FOLDER / "results"
 BEGIN, END = "<!-- begin: {}, written by benchmarks/table.py -->\n", "<!-- end -->\n"
@@ -65,4 +67,4 @@ def table(rows: list[list[str]]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(told(PAGE.read_text("utf-8"), RESULTS), "utf-8")
+    write_whole(PAGE, told(PAGE.read_text("utf-8"), RESULTS).encode())

@@ -5,12 +5,12 @@ pictures come from ``docs/<notebook>/``; a test holds them against each other.
 """
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from apdlab.figures import NAMES as METHODS
+from apdlab.files import write_whole
 
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
@@ -44,12 +44,11 @@ PAGES = {
 def keep(run: Path, name: str | None = None) -> None:
     """Copy a run's numbers here under a name or its profile, and its pictures where the page shows them."""
     place = DOCS / run.name
-    place.mkdir(exist_ok=True)
     profile = json.loads((run / "numbers.json").read_text("utf-8"))["parameters"]["profile"]
-    shutil.copy(run / "numbers.json", place / f"{name or profile}.json")
+    write_whole(place / f"{name or profile}.json", (run / "numbers.json").read_bytes())
     if name is None and profile == PAGES[run.name].pictures:
         for file in (run / "figures").glob("*.png"):
-            shutil.copy(file, place / file.name)
+            write_whole(place / file.name, file.read_bytes())
 
 
 def table(numbers: dict, columns: dict[str, str]) -> str:
@@ -101,4 +100,4 @@ if __name__ == "__main__":
     for argument in sys.argv[1:]:
         folder, _, name = argument.partition("=")
         keep(Path(folder), name or None)
-    README.write_text(told(README.read_text("utf-8")), "utf-8")
+    write_whole(README, told(README.read_text("utf-8")).encode())

@@ -4,6 +4,8 @@ import json
 import sys
 from pathlib import Path
 
+from apdlab.files import write_whole
+
 PAGE = Path(__file__).parent / "scaling.md"
 BENCHMARKS = PAGE.parents[1] / "benchmarks"
 RUN = BENCHMARKS / "results" / "scaling.json"
@@ -97,4 +99,4 @@ def span(value: float) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(told(PAGE.read_text("utf-8"), json.loads(RUN.read_text("utf-8"))), "utf-8")
+    write_whole(PAGE, told(PAGE.read_text("utf-8"), json.loads(RUN.read_text("utf-8"))).encode())
