@@ -261,7 +261,7 @@ def test_what_cannot_be_is_refused_in_one_line(changes, said, refusal):
 
 def test_a_run_in_a_bar_is_refused_as_its_steps_could_not_be_charged(refusal):
     settings = {"every": 1, "gan_steps": 1, "capacity": 40, "looks": (20,), "seed": 3, "recipe": TINY}
-    said = refusal(lambda: online.fit(progress(run(60), tqdm), NETWORK, FIND, X, **settings))
+    said = refusal(lambda: online.fit(progress(run(60), partial(tqdm, disable=True)), NETWORK, FIND, X, **settings))
     assert "source is a tqdm; wanted a Run" in said
 
 

@@ -140,7 +140,7 @@ def fit(
         The posterior at the end; its cost, of replayed chains without theirs; its course.
 
     Raises:
-        ValueError: If a number is out of its range, the source is neither (a run in a bar), or there is a restart but no run.
+        ValueError: If a number is out of its range, the source is neither, or there is a restart but no run.
         Diverged: If a chain diverges.
 
     Example:
