@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from apdlab import stacks
+from apdlab import stacks, tapes
 from apdlab.types import Params, is_count
 
 _UNFIT = re.compile(r"shape|size|dim|dtype|channel|index out of range", re.IGNORECASE)  # how torch says it
@@ -63,7 +63,7 @@ class Network:
             wanted = f"None for {self.dtype}, or torch.bfloat16 or torch.float16 for float32"
             raise ValueError(f"products is {products}; wanted {wanted}")
         self.is_plain: bool = stacks.is_plain(self.module)
-        self._taped = stacks.taped(self.module, self.products) if self.is_plain else None
+        self._taped = tapes.taped(self.module, self.products) if self.is_plain else None
 
     def __repr__(self) -> str:
         return f"Network({self.size:,} weights in {len(self.shapes)} tensors)\n{self.module}"
@@ -131,7 +131,7 @@ class Network:
                 outputs = self._single(params, x) if alone else self._stacked(params, x)
             return outputs.to(self.dtype)
 
-    def pullback(self, theta: Tensor, x: Tensor) -> tuple[Tensor, stacks.Pull]:
+    def pullback(self, theta: Tensor, x: Tensor) -> tuple[Tensor, tapes.Pull]:
         """Evaluate a stack so that gradients of its outputs can become gradients of its weights.
 
         A ``Sequential`` of ``Linear`` and pointwise layers is differentiated by hand, all else by autograd.
@@ -154,8 +154,8 @@ class Network:
             tensor([[0.5000, 0.5000, 0.5000]])
         """
         if self._taped is None:
-            outputs, graph = stacks.graphed(lambda leaf: self(self.unravel(leaf), x), theta)
-            return outputs, partial(stacks.to_weights, graph, theta.detach())
+            outputs, graph = tapes.graphed(lambda leaf: self(self.unravel(leaf), x), theta)
+            return outputs, partial(tapes.to_weights, graph, theta.detach())
         outputs, tape = self._tape(theta, x)
         return outputs, partial(tape.to_weights, self.unravel)
 
@@ -179,9 +179,9 @@ class Network:
         if self._taped is not None:
             outputs, tape = self._tape(theta, x[None])
             return outputs, lambda slope: tape.to_input(slope)[0].to(x.dtype)
-        return stacks.graphed(lambda leaf: self(self.unravel(theta.detach()), leaf[None]), x)
+        return tapes.graphed(lambda leaf: self(self.unravel(theta.detach()), leaf[None]), x)
 
-    def _tape(self, theta: Tensor, x: Tensor) -> tuple[Tensor, stacks.Tape]:
+    def _tape(self, theta: Tensor, x: Tensor) -> tuple[Tensor, tapes.Tape]:
         params = self.unravel(theta.detach())
         with self._in_words(params, x):
             return self._taped(params, x)

@@ -1,7 +1,6 @@
-"""How a stack of networks is evaluated, and how gradients of its outputs become gradients of its weights."""
+"""How a stack of networks is evaluated."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +11,10 @@ from apdlab.types import Params
 _POINTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.SiLU, nn.GELU, nn.ELU, nn.Softplus, nn.LeakyReLU, nn.Identity)
 _STACKABLE = (nn.Flatten, nn.Linear, nn.Dropout, *_POINTWISE)  # in evaluation mode dropout is the identity
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+LONG = 10_000  # weights from which a chain at a time, in the cache, is faster than all at once
 WIDE = 64  # rows from which one product of all units is worth a copy of their weights
 
 Forward = Callable[[Params, Tensor], Tensor]
-Add = Callable[[Tensor, float | Tensor], None]  # (into [S, D], times): adds times a gradient to it
-Pull = Callable[[Tensor], tuple[Tensor, Add]]  # a slope of outputs [S, N, K] -> <theta, its gradient> [S], and add
 Layer = tuple[nn.Module, str | None, str | None]  # and the names of its weight and bias
 
 
@@ -55,106 +53,14 @@ def is_plain(module: nn.Module) -> bool:
 
 
 def _batched(module: nn.Sequential) -> Forward:
-    layers = _named(module)
+    layers = layers_of(module)
     return lambda params, x: _forward(layers, params, x)
 
 
 def _forward(layers: list[Layer], params: Params, h: Tensor) -> Tensor:
     for layer, weight, bias in layers:
-        h = _apply(layer, h) if weight is None else _linear(params[weight], params.get(bias), h)
+        h = passed_on(layer, h) if weight is None else linear(params[weight], params.get(bias), h)
     return h
-
-
-class _Bend(NamedTuple):
-    """A layer without weights, on the tape: its input, and its output with the graph between them."""
-
-    before: Tensor
-    after: Tensor
-
-    def back(self, slope: Tensor) -> Tensor:
-        return torch.autograd.grad(self.after, self.before, slope.to(self.after.dtype), retain_graph=True)[0]
-
-
-class _Product(NamedTuple):
-    """A linear layer, on the tape: the names of its weights, its input ``h``, its weight ``w`` and its output."""
-
-    weight: str
-    bias: str | None
-    h: Tensor
-    w: Tensor
-    out: Tensor
-
-    def back(self, slope: Tensor) -> Tensor:
-        h, slope = self.h, slope.to(self.h.dtype).flatten(1, -2)
-        if len(h) > 1 or slope.shape[1] < WIDE:
-            back = torch.bmm(slope, self.w).unflatten(1, h.shape[1:-1])
-            return back if len(h) > 1 else back.sum(0, keepdim=True)
-        back = h.new_zeros(h.shape)
-        for each, weights in zip(slope, self.w, strict=True):  # no stack of gradients as wide as the input
-            back.flatten(0, -2).addmm_(each, weights)
-        return back
-
-    def along_weights(self, slope: Tensor, dtype: torch.dtype) -> Tensor:
-        """Multiply weight and bias by their gradients: ``<W, s'h> + <b, s> = <s, W h + b>``, ``[S]``."""
-        return dots(slope.to(dtype).flatten(1), self.out.to(dtype).flatten(1))
-
-    def add_to(self, grads: Params, slope: Tensor, times: float) -> None:
-        grad, slope = grads[self.weight], slope.to(self.h.dtype).flatten(1, -2)
-        rows = self.h.flatten(1, -2).expand(len(slope), -1, -1)
-        if grad.dtype == slope.dtype:
-            grad.baddbmm_(slope.mT, rows, alpha=times)
-        else:
-            grad.add_(torch.bmm(slope.mT, rows), alpha=times)
-        if self.bias:
-            grads[self.bias].add_(slope.sum(1, dtype=grad.dtype), alpha=times)
-
-
-class Tape(NamedTuple):
-    """What a forward pass leaves for the way back: its layers, from the first, and the dtype of the weights."""
-
-    layers: list[_Bend | _Product]
-    dtype: torch.dtype
-
-    def to_weights(self, unravel: Callable[[Tensor], Params], slope: Tensor) -> tuple[Tensor, Add]:
-        """Pull a gradient of the outputs ``[S, N, K]`` back to the weights; ``add`` does not need them any more."""
-        first = next(i for i, layer in enumerate(self.layers) if isinstance(layer, _Product))
-        met: list[tuple[_Product, Tensor]] = []
-        for layer in self.layers[:first:-1]:
-            if isinstance(layer, _Product):
-                met.append((layer, slope))
-            slope = layer.back(slope)
-        met.append((self.layers[first], slope))
-        along = sum(layer.along_weights(its, self.dtype) for layer, its in met)
-
-        def add(into: Tensor, times: float | Tensor) -> None:
-            grads = unravel(into)
-            for layer, its in met:
-                if isinstance(times, Tensor):
-                    layer.add_to(grads, (its.flatten(1) * times).view(its.shape), 1.0)
-                else:
-                    layer.add_to(grads, its, times)
-
-        return along, add
-
-    def to_input(self, slope: Tensor) -> Tensor:
-        """Pull a gradient of the outputs ``[S, N, K]`` back to the input, ``[1 or S, N, ...]`` as it was."""
-        for layer in reversed(self.layers):
-            slope = layer.back(slope)
-        return slope
-
-
-def graphed(evaluate: Callable[[Tensor], Tensor], at: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Evaluate so that autograd can pull a gradient of the outputs back to what they are of: ``slope -> gradient``."""
-    leaf = at.detach().requires_grad_()
-    with torch.enable_grad():
-        outputs = evaluate(leaf)
-    return outputs.detach(), lambda slope: torch.autograd.grad(outputs, leaf, slope)[0]
-
-
-def to_weights(graph: Callable[[Tensor], Tensor], theta: Tensor, slope: Tensor) -> tuple[Tensor, Add]:
-    """Pull a gradient of the outputs ``[S, N, K]`` back to ``theta [S, D]`` by autograd, as a tape does by hand."""
-    grad = graph(slope)
-    return dots(theta, grad), lambda into, times: into.add_(grad * times)
 
 
 def dots(a: Tensor, b: Tensor) -> Tensor:
@@ -165,46 +71,9 @@ def dots(a: Tensor, b: Tensor) -> Tensor:
         >>> dots(torch.ones(2, 3), torch.full((2, 3), 2.0))
         tensor([6., 6.])
     """
-    if a.shape[-1] < 10_000:
+    if a.shape[-1] < LONG:
         return torch.linalg.vecdot(a, b)
     return torch.stack([torch.dot(x, y) for x, y in zip(a, b, strict=True)])
-
-
-def taped(module: nn.Sequential, products: torch.dtype) -> Callable[[Params, Tensor], tuple[Tensor, Tape]]:
-    """Evaluate a plain stack so that its gradients can be had, layer by layer and without a graph of the weights.
-
-    The gradient of a weight is one product, added where it belongs: autograd makes it elsewhere, joins it to the others
-    and copies it twice.
-
-    Args:
-        module: A plain one, see :func:`is_plain`.
-        products: In which dtype to multiply.
-
-    Returns:
-        ``(params, x) -> (outputs, tape)``.
-    """
-    layers = _named(module)
-
-    def forward(params: Params, x: Tensor) -> tuple[Tensor, Tape]:
-        h, passed = x.detach().to(products), []
-        for layer, weight, bias in layers:
-            if weight is None:
-                h = _bend(layer, h, passed)
-            else:
-                w, b = params[weight].to(products), params[bias].to(products) if bias else None
-                before, h = h, _linear(w, b, h)
-                passed.append(_Product(weight, bias, before, w, h))
-        return h.to(x.dtype), Tape(passed, x.dtype)
-
-    return torch.no_grad()(forward)
-
-
-def _bend(layer: nn.Module, h: Tensor, passed: list[_Bend | _Product]) -> Tensor:
-    before = h.detach().requires_grad_()
-    with torch.enable_grad():  # what works in place may not do so on what is asked about
-        after = _apply(layer, before.clone() if getattr(layer, "inplace", False) else before)
-    passed.append(_Bend(before, after))
-    return after.detach()
 
 
 def through_basis(module: nn.Sequential, basis: Params, offset: Params, x: Tensor) -> Callable[[Tensor], Tensor]:
@@ -222,12 +91,12 @@ def through_basis(module: nn.Sequential, basis: Params, offset: Params, x: Tenso
     Returns:
         ``codes [s, k] -> outputs [s, N, K]``.
     """
-    layers, h = _named(module), x[None]
+    layers, h = layers_of(module), x[None]
     while layers[0][1] is None:
-        h = _apply(layers.pop(0)[0], h)
+        h = passed_on(layers.pop(0)[0], h)
     _, weight, bias = layers.pop(0)
-    start = _linear(offset[weight][None], offset[bias][None] if bias else None, h)
-    first = _linear(basis[weight], basis.get(bias), h).flatten(1)
+    start = linear(offset[weight][None], offset[bias][None] if bias else None, h)
+    first = linear(basis[weight], basis.get(bias), h).flatten(1)
     later = {name for _, *names in layers for name in names if name}
 
     def forward(codes: Tensor) -> Tensor:
@@ -241,16 +110,18 @@ def _combined(codes: Tensor, basis: Tensor, offset: Tensor) -> Tensor:
     return torch.addmm(offset.flatten(), codes, basis.flatten(1)).unflatten(1, offset.shape)
 
 
-def _named(module: nn.Sequential) -> list[Layer]:
+def layers_of(module: nn.Sequential) -> list[Layer]:
+    """Name the weights of each layer of a plain module."""
     names = {leaf: name for name, leaf in module.named_parameters()}  # leaves that are tied have one name
     return [(m, *(names.get(getattr(m, key, None)) for key in ("weight", "bias"))) for m in module]
 
 
-def _apply(layer: nn.Module, h: Tensor) -> Tensor:
+def passed_on(layer: nn.Module, h: Tensor) -> Tensor:
+    """Apply a layer without weights to ``h [1 or S, N, ...]``."""
     return h.flatten(2) if isinstance(layer, nn.Flatten) else layer(h)
 
 
-def _linear(weight: Tensor, bias: Tensor | None, h: Tensor) -> Tensor:
+def linear(weight: Tensor, bias: Tensor | None, h: Tensor) -> Tensor:
     """Multiply ``h [1 or S, N, ..., I]`` by ``weight [S, O, I]``; many shared rows in one wide product."""
     stack, outputs, _ = weight.shape
     if h.shape[0] == 1 and stack > 1 and h[0, ..., 0].numel() >= WIDE:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from apdlab.density import add_grad
-from apdlab.stacks import dots
+from apdlab.stacks import LONG, dots
 from apdlab.types import Batch
 
 
@@ -36,7 +36,7 @@ def add_noise(
 ) -> None:
     """Add ``scale root xi`` to ``into [C, D]`` in place, ``xi ~ N(0, I)``, each row from the generator of its chain.
 
-    One row after the other goes through ``room [D]``, which stays in the cache.
+    Long rows go through ``room [D]`` one after the other, which stays in the cache.
 
     Args:
         into: What to add to.
@@ -45,13 +45,19 @@ def add_noise(
         scale: One number for all.
         root: And one a coordinate or chain: a number, or ``[D]``, ``[C, 1]`` or ``[C, D]``.
     """
-    roots = root.expand(len(into), -1) if isinstance(root, Tensor) else [None] * len(into)
+    if into.shape[1] < LONG:
+        _add(into, normal(torch.empty_like(into), generators), scale, root)
+        return
+    roots = root.expand(len(into), -1) if isinstance(root, Tensor) else [root] * len(into)
     for row, by, generator in zip(into, roots, generators, strict=True):  # in threads they are no sooner done
-        xi = room.normal_(generator=generator)
-        if by is None:
-            row.add_(xi, alpha=scale * root)
-        else:
-            row.addcmul_(xi, by, value=scale)
+        _add(row, room.normal_(generator=generator), scale, by)
+
+
+def _add(into: Tensor, xi: Tensor, scale: float, root: Tensor | float) -> None:
+    if isinstance(root, Tensor):
+        into.addcmul_(xi, root, value=scale)
+    else:
+        into.add_(xi, alpha=scale * root)
 
 
 def thrown(momentum: Tensor, mass: Tensor | float, temperature: float, generators: Sequence[torch.Generator]) -> Tensor:
