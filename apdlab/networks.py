@@ -93,7 +93,7 @@ class Network:
             raise ValueError(f"{seen}; wanted as many: draws belong to the network that they were sampled with")
         parts = theta.split([shape.numel() for shape in self.shapes.values()], dim=-1)
         leaves = zip(self.shapes.items(), parts, strict=True)
-        return {name: part.unflatten(-1, shape) if shape else part[..., 0] for (name, shape), part in leaves}
+        return {name: part.view(theta.shape[:-1] + shape) for (name, shape), part in leaves}
 
     def ravel(self, params: Mapping[str, Tensor]) -> Tensor:
         """Join named weights with equal leading axes to ``theta [..., D]``, detached.

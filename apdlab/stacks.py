@@ -129,7 +129,7 @@ def linear(weight: Tensor, bias: Tensor | None, h: Tensor) -> Tensor:
         return wide.unflatten(-1, (stack, outputs)).movedim(-2, 0)
     rows = h.flatten(1, -2).expand(stack, -1, -1)
     out = torch.bmm(rows, weight.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
-    return out.unflatten(1, h.shape[1:-1])
+    return out if h.ndim == 3 else out.unflatten(1, h.shape[1:-1])
 
 
 def vmapped(module: nn.Module) -> Forward:

@@ -24,12 +24,21 @@ class _Bend(NamedTuple):
 
 
 class _Relu(NamedTuple):
-    """A rectifier, on the tape: for small networks autograd of it takes longer than all else."""
+    """A rectifier, on the tape: in a small network autograd of it would take longer than all else."""
 
     after: Tensor
 
     def back(self, slope: Tensor) -> Tensor:
         return slope * (self.after > 0)
+
+
+class _Flat(NamedTuple):
+    """A flattening, on the tape: the shape that it was."""
+
+    shape: torch.Size
+
+    def back(self, slope: Tensor) -> Tensor:
+        return slope.reshape(self.shape)
 
 
 class _Product(NamedTuple):
@@ -66,7 +75,7 @@ class _Product(NamedTuple):
             grads[self.bias].add_(slope.sum(1, dtype=grad.dtype), alpha=times)
 
 
-_OnTape = _Bend | _Relu | _Product
+_OnTape = _Bend | _Relu | _Flat | _Product
 
 
 class Tape(NamedTuple):
@@ -150,6 +159,9 @@ def _bend(layer: nn.Module, h: Tensor, passed: list[_OnTape]) -> Tensor:
     if isinstance(layer, nn.ReLU):
         passed.append(_Relu(h.relu()))
         return passed[-1].after
+    if isinstance(layer, nn.Flatten):
+        passed.append(_Flat(h.shape))
+        return h.flatten(2)
     before = h.detach().requires_grad_()
     with torch.enable_grad():  # what works in place may not do so on what is asked about
         after = passed_on(layer, before.clone() if getattr(layer, "inplace", False) else before)
