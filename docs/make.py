@@ -42,13 +42,15 @@ PAGES = {
 
 
 def keep(run: Path, name: str | None = None) -> None:
-    """Copy a run's numbers here under a name or its profile, and its pictures where the page shows them."""
+    """Copy a run's numbers here under a name or its profile, and those of its pictures that the README shows."""
     place = DOCS / run.name
     profile = json.loads((run / "numbers.json").read_text("utf-8"))["parameters"]["profile"]
     write_whole(place / f"{name or profile}.json", (run / "numbers.json").read_bytes())
-    if name is None and profile == PAGES[run.name].pictures:
+    if name is None and profile == (PAGES[run.name].pictures if run.name in PAGES else "quick"):
+        readme = README.read_text("utf-8")
         for file in (run / "figures").glob("*.png"):
-            write_whole(place / file.name, file.read_bytes())
+            if f"docs/{run.name}/{file.name}" in readme:
+                write_whole(place / file.name, file.read_bytes())
 
 
 def table(numbers: dict, columns: dict[str, str]) -> str:
