@@ -17,7 +17,7 @@ from apdlab.types import Data
 _CLASSES = categorical()
 _LOG_PROBS = _CLASSES.predictive
 MEMORY = 256 * 2**20
-CACHE = 16 * 2**20  # of a processor, about
+CACHE = 8 * 2**20  # of a processor, about
 _STATISTICS = 48  # bytes that moments() works in, for each log probability
 
 
@@ -102,9 +102,14 @@ def _outputs(draws: Draws, x: Tensor, memory: int) -> Iterator[Iterator[Tensor]]
     """Walk through chunks of inputs, and for each through chunks of draws: outputs ``[s, n, K]``."""
     if len(x) == 0:
         raise ValueError("x has no inputs; wanted [N, ...] with N of 1 or more")
-    stack, examples = chunk_sizes(draws.network, draws.codes.element_size(), x, memory)
+    network, itemsize = draws.network, draws.codes.element_size()
+    stack, examples = chunk_sizes(network, itemsize, x, memory)
     at_once = _through_basis(draws, x, memory // 3)
-    for piece in x.split(min(examples, at_once or examples)):
+    if at_once:  # a product of few codes would wait for the basis
+        examples = min(examples, at_once)
+        each = network.size * itemsize + examples * work_bytes(network, x[:1])
+        stack = max(1, min(64, memory * 2 // 3 // each))
+    for piece in x.split(examples):
         yield _forward(draws, piece, stack, draws.basis if at_once else None)
 
 

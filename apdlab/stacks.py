@@ -57,9 +57,14 @@ def _batched(module: nn.Sequential) -> Forward:
     return lambda params, x: _forward(layers, params, x)
 
 
-def _forward(layers: list[Layer], params: Params, h: Tensor) -> Tensor:
+def _forward(layers: list[Layer], params: Params, h: Tensor, ours: bool = False) -> Tensor:
     for layer, weight, bias in layers:
-        h = passed_on(layer, h) if weight is None else linear(params[weight], params.get(bias), h)
+        if weight is not None:
+            h, ours = linear(params[weight], params.get(bias), h), True
+        elif ours and isinstance(layer, nn.ReLU) and not h.requires_grad:
+            h.relu_()  # no second tensor of this size, which may not fit into the cache
+        else:
+            h = passed_on(layer, h)
     return h
 
 
@@ -95,19 +100,21 @@ def through_basis(module: nn.Sequential, basis: Params, offset: Params, x: Tenso
     while layers[0][1] is None:
         h = passed_on(layers.pop(0)[0], h)
     _, weight, bias = layers.pop(0)
-    start = linear(offset[weight][None], offset[bias][None] if bias else None, h)
-    first = linear(basis[weight], basis.get(bias), h).flatten(1)
+    start = _each(offset[weight][None], offset[bias][None] if bias else None, h)
+    first = torch.cat([_each(basis[weight], basis.get(bias), h), start])
     later = {name for _, *names in layers for name in names if name}
+    rest = {name: torch.cat([basis[name], offset[name][None]]) for name in later}
 
     def forward(codes: Tensor) -> Tensor:
-        params = {name: _combined(codes, basis[name], offset[name]) for name in later}
-        return _forward(layers, params, _combined(codes, first, start[0]))
+        once = nn.functional.pad(codes, (0, 1), value=1.0)  # of the offset
+        params = {name: _combined(once, leaf) for name, leaf in rest.items()}
+        return _forward(layers, params, _combined(once, first), ours=True)
 
     return forward
 
 
-def _combined(codes: Tensor, basis: Tensor, offset: Tensor) -> Tensor:
-    return torch.addmm(offset.flatten(), codes, basis.flatten(1)).unflatten(1, offset.shape)
+def _combined(codes: Tensor, basis: Tensor) -> Tensor:
+    return (codes @ basis.flatten(1)).unflatten(1, basis.shape[1:])
 
 
 def layers_of(module: nn.Sequential) -> list[Layer]:
@@ -127,7 +134,11 @@ def linear(weight: Tensor, bias: Tensor | None, h: Tensor) -> Tensor:
     if h.shape[0] == 1 and stack > 1 and h[0, ..., 0].numel() >= WIDE:
         wide = nn.functional.linear(h[0], weight.flatten(0, 1), None if bias is None else bias.flatten())
         return wide.unflatten(-1, (stack, outputs)).movedim(-2, 0)
-    rows = h.flatten(1, -2).expand(stack, -1, -1)
+    return _each(weight, bias, h)
+
+
+def _each(weight: Tensor, bias: Tensor | None, h: Tensor) -> Tensor:
+    rows = h.flatten(1, -2).expand(len(weight), -1, -1)
     out = torch.bmm(rows, weight.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
     return out if h.ndim == 3 else out.unflatten(1, h.shape[1:-1])
 
