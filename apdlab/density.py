@@ -28,7 +28,9 @@ class LogDensity:
 
     Example:
         >>> import torch
+        >>> from apdlab.likelihoods import categorical
         >>> from apdlab.networks import mlp
+        >>> from apdlab.priors import gaussian_prior
         >>> network = mlp(2, 3)
         >>> log_posterior = LogDensity(network, categorical(), gaussian_prior(network, 1.0), n=100)
         >>> x, y = torch.zeros(1, 4, 2), torch.zeros(1, 4, dtype=torch.long)
