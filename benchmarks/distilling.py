@@ -4,7 +4,8 @@ Steps of the critic and of the generator of ``apdlab.distill.gan`` against the s
 autograd differentiates twice, and Adam over lists of tensors: in the paper's raw coordinates, and in a few principal
 directions. Then ``pca`` of stored draws against the decompositions of torch and of scikit-learn, which want all
 deviations in memory. Notes tell what memory these take beside the draws, and the seconds from a file of draws to a
-fitted generator, each in a process of its own. Lines as of ``timing.report``; run it with ``OMP_NUM_THREADS=1``.
+fitted generator, each in a process of its own; and how many steps a second the paper's whole training takes, over
+``--seconds``. Lines as of ``timing.report``; run it with ``OMP_NUM_THREADS=1``.
 """
 
 import copy
@@ -17,7 +18,7 @@ from pathlib import Path
 import torch
 from memory import alone, here, highest, raised
 from sklearn.decomposition import PCA
-from timing import check_same, note, options, reached, report, roof, rounds, save
+from timing import check_same, note, options, rate, reached, report, roof, rounds, save
 from torch import Tensor, nn
 
 from apdlab.chains import Chains
@@ -107,6 +108,15 @@ def compare_steps(name: str, sizes: tuple[int, int, int, Recipe], count: int, de
         report(f"{side} step, {name}, over autograd", times["ours"], times["rival"], share)
 
 
+def tell_rate(name: str, sizes: tuple[int, int, int, Recipe], seconds: float, device: str) -> None:
+    """Print how many generator steps a second a training takes, each after its critic steps."""
+    stack, draws, wide, recipe = sizes
+    real = torch.empty(stack, draws, wide, device=device).normal_(generator=stream(0, "real", device=device))
+    pair = Pair(real, recipe, 10**6, stream(0, "init", device=device))
+    found = rate(pair.step, seconds)
+    note(f"training, {name}: {found:.2f} generator steps a second, {recipe.critic_steps} critic steps each")
+
+
 def steps_of(side: str, pair: Pair) -> tuple[Tensor, Callable, Callable, list[list[Tensor]]]:
     """Give the weights of one side, our step and the textbook's with the same draws, and its weights of each chain."""
     modules, (of_makers, of_critics) = textbook(pair)
@@ -194,7 +204,7 @@ def tell_memory_and_seconds(file: tuple, path: Path, apart: Callable) -> None:
 
 def main() -> None:
     """Measure memory and seconds first: a process starts with the peak of the one that started it."""
-    chosen = options("Is distillation faster than as it is written in textbooks?")
+    chosen = options("Is distillation faster than as it is written in textbooks?", seconds=20)
     file, pairs = (TOY_FILE, TOY_PAIRS) if chosen.toy else (FILE, PAIRS)
     network, apart = mlp(*file[0]), here if chosen.toy else alone
     with tempfile.TemporaryDirectory() as folder:
@@ -211,6 +221,7 @@ def main() -> None:
     limit = roof(chosen.device, size=64 if chosen.toy else 2048)
     for name, sizes in pairs.items():
         compare_steps(name, sizes, chosen.rounds, chosen.device, limit)
+        tell_rate(name, sizes, 0.1 if chosen.toy else chosen.seconds, chosen.device)
     save(chosen)
 
 

@@ -1,10 +1,10 @@
 """Is ``predict_moments`` as fast as what it replaces, in float32, in bfloat16 and through a basis, in less memory?
 
 Ours is ``predict_moments`` for 100 draws of a 784-100-10 network on 10,000 inputs, then the same on
-``network.mixed(torch.bfloat16)``. The rivals keep ``[S, N, K]``: a loop over modules in batches of 100, and ``vmap``
-over all draws and inputs at once; both then take means, entropies and variances of it in float32, or stop before that
-("outputs only", which is less work than ours). Last, 1,000 draws that are combinations of 64 directions, on fewer
-inputs, against the same draws stored in full.
+``network.mixed(torch.bfloat16)``. The rivals keep ``[S, N, K]``: a loop over modules in batches of 100, one with all
+inputs in one batch, and ``vmap`` over all draws and inputs at once; they then take means, entropies and variances of it
+in float32, or stop before that ("outputs only", which is less work than ours). Last, 1,000 draws that are combinations
+of 64 directions, on fewer inputs, against the same draws stored in full.
 
 First lines ``# ...``: by how much each raises the peak of memory, in a process of its own, and what bfloat16 changes
 in the predictions of networks that have learned the bundled digits. Then ``name, ratio, ours_ms, rival_ms, spread,
@@ -55,9 +55,9 @@ def drawn(inputs: int, features: int, device: str) -> Tensor:
 
 
 @torch.no_grad()
-def loop(each: list[nn.Module], x: Tensor) -> Tensor:
+def loop(each: list[nn.Module], x: Tensor, batch: int = BATCH) -> Tensor:
     """Predict model by model and batch by batch: ``[S, N, K]``."""
-    return torch.stack([torch.cat([module(part).log_softmax(-1) for part in x.split(BATCH)]) for module in each])
+    return torch.stack([torch.cat([module(part).log_softmax(-1) for part in x.split(batch)]) for module in each])
 
 
 @torch.no_grad()
@@ -92,6 +92,7 @@ def ways_of(draws: Draws, x: Tensor) -> dict[str, Call]:
         "ours": lambda: summarised(draws, x),
         "ours bf16": lambda: summarised(low, x),
         "loop": lambda: statistics(loop(each, x)),
+        "loop, one batch": lambda: statistics(loop(each, x, len(x))),
         "vmap": lambda: statistics(at_once(draws, x)),
         "loop, outputs only": lambda: loop(each, x),
         "vmap, outputs only": lambda: at_once(draws, x),

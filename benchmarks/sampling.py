@@ -13,14 +13,18 @@ Before anything is timed, each takes one step of size 1, which shows nothing but
 noise it must arrive where ours does, with noise as far from there. One line each: ``name, ratio, ours_ms, rival_ms,
 spread, share`` (see ``timing.report``), milliseconds of one step of all chains. The share is of the rate of a large
 product in the same dtype; what counts are the products of three passes (outputs, gradients of weights, of inputs), but
-two for the first layer. Compiling is not timed. For one core run it with ``OMP_NUM_THREADS=1`` under ``taskset -c 0``:
-jax looks at nothing but the cores that it may use.
+two for the first layer. A note tells how fast normal numbers come on a processor, which is what a step cannot do
+without, in the ways that need no compiler. Compiling is not timed. For one core run it with ``OMP_NUM_THREADS=1`` under
+``taskset -c 0``: jax looks at nothing but the cores that it may use.
 """
 
+import math
+import statistics
 from collections.abc import Mapping
 from functools import partial
 from itertools import islice, pairwise
 
+import numpy as np
 import torch
 from sampling_rivals import NEEDS, RIVALS, Task, Walk, Way
 from timing import SAME, check_same, installed, note, options, reached, report, roof, rounds, save
@@ -95,6 +99,33 @@ def flops(sizes: tuple[int, ...], task: Task) -> float:
     return 2 * len(task.start) * task.batch * (3 * sum(weights) - weights[0])
 
 
+def tell_noise(count: int, turns: int) -> None:
+    """Print how many normal numbers a second torch draws, numpy, and torch from numpy's bits."""
+    room, rng = torch.empty(count), np.random.Generator(np.random.SFC64(0))
+    ways = {
+        "torch": room.normal_,
+        "numpy": lambda: rng.standard_normal(out=room.numpy(), dtype=np.float32),
+        "Box and Muller's way from numpy's bits": lambda: box_muller(rng, room),
+    }
+    for name, way in ways.items():
+        way()
+        check_same(f"noise, {name}", torch.ones(()), room.square().mean(), NOISE)
+    times = rounds(ways, turns)
+    found = (f"{name} {count / 1e3 / statistics.median(each):.0f}" for name, each in times.items())
+    note(f"million normal numbers a second, {count:,} at a time: {', '.join(found)}")
+
+
+def box_muller(rng: np.random.Generator, room: Tensor) -> Tensor:
+    """Fill ``room [n]``, ``n`` even, with ``sqrt(-2 log u) (cos, sin)(2 pi v)``."""
+    bits = rng.integers(0, 2**64 - 1, endpoint=True, size=len(room) // 2, dtype=np.uint64)
+    u, v = torch.from_numpy(bits).view(torch.int32).view(-1, 2).mT.float().mul_(2**-32).unbind()
+    radius, angle = u.add_(0.5 + 2**-25).clamp_(max=1).log_().mul_(-2).sqrt_(), v.mul_(2 * math.pi)
+    cos, sin = room.chunk(2)
+    torch.mul(radius, torch.cos(angle, out=cos), out=cos)
+    torch.mul(radius, torch.sin(angle, out=sin), out=sin)
+    return room
+
+
 def competing(device: str) -> dict[str, Way]:
     """Choose the rivals that are installed, and for the device."""
     there = {package for package in dict.fromkeys(NEEDS.values()) if installed(package)}
@@ -123,6 +154,8 @@ def main() -> None:
     chosen = options("How fast do chains of SGLD walk?", chains=16)
     limits = {name: roof(chosen.device, dtype, 64 if chosen.toy else 2048) for name, (_, dtype, _) in OURS.items()}
     note(", ".join(f"limit{name}: {limit:.0f} GFLOP/s" for name, limit in limits.items()))
+    if chosen.device == "cpu":
+        tell_noise(79_510, chosen.rounds)
     found = competing(chosen.device)
     for sizes, steps in (TOY if chosen.toy else SIZES).items():
         title = f"sampling {'-'.join(map(str, sizes))}"

@@ -78,6 +78,16 @@ def rounds(ways: Mapping[str, Callable[[], object]], count: int) -> dict[str, li
     return times
 
 
+def rate(way: Callable[[], object], seconds: float) -> float:
+    """Count how often a second something can be done, over so many seconds, after once that is not counted."""
+    _milliseconds(way)
+    done, spent = 0, 0.0
+    while spent < 1e3 * seconds:
+        spent += _milliseconds(lambda: [way() for _ in range(10)])
+        done += 10
+    return 1e3 * done / spent
+
+
 def check_same(name: str, ours: Tensor, rival: Tensor, within: float = SAME) -> None:
     """Refuse to compare two ways that compute different things.
 
