@@ -90,19 +90,20 @@ def score(posteriors: Sequence[Draws], temperatures: Sequence[float], data: Spli
 def judge(rows: Iterable[dict], level: float = 0.95) -> dict[str, str | float]:
     """Judge whether cooling helps: the temperature is chosen on validation, its test NLL is held against that at 1.
 
-    Choosing on the test part would find an effect in any noise. The verdict is ``cold`` or ``warm`` if the temperature
-    chosen is below or above 1 and its gap is negative and resolved over seeds; ``none`` if 1 is chosen, or the gap is
-    resolved the other way; ``not resolved`` otherwise.
+    Choosing on the test part would find an effect in any noise. Where 1 is chosen, the next best on validation is held
+    against it. The verdict is ``cold`` or ``warm`` if a temperature below or above 1 is chosen and its gap is negative
+    and resolved over seeds; ``none`` if the gap is positive and resolved; ``not resolved`` otherwise.
 
     Args:
         rows: Of one condition, as ``score`` gives them.
         level: Of the interval that has to leave 0 out.
 
     Returns:
-        ``best_t``, ``nll_best``, ``nll_1``, ``gap``, ``error``, ``verdict``.
+        ``best_t``, which is chosen, ``other_t``, which is held against 1, their ``nll_best`` and ``nll_1``; ``gap`` and
+        its ``error``, between ``other_t`` and 1; ``verdict``.
 
     Raises:
-        ValueError: If no row has the temperature 1, or the temperatures have not the same seeds.
+        ValueError: If no row has the temperature 1, or all have, or the temperatures have not the same seeds.
 
     Example:
         >>> nlls = [(0.1, 0, 0.20), (0.1, 1, 0.21), (1.0, 0, 0.30), (1.0, 1, 0.31)]
@@ -110,21 +111,23 @@ def judge(rows: Iterable[dict], level: float = 0.95) -> dict[str, str | float]:
         'cold'
     """
     table = pd.DataFrame(rows).pivot(index="seed", columns="temperature", values=["nll", "valid_nll"])
-    if 1.0 not in table.nll or table.isna().any(axis=None):
+    if 1.0 not in table.nll or len(table.nll.columns) < 2 or table.isna().any(axis=None):
         seen = sorted(table.nll.columns)
-        raise ValueError(f"rows have temperatures {seen}; wanted 1.0 among them, and the same seeds at each")
-    best = float(table.valid_nll.mean().idxmin())
-    found = compare(table.nll[best].tolist(), table.nll[1.0].tolist(), level)
-    means = {"best_t": best, "nll_best": float(table.nll[best].mean()), "nll_1": float(table.nll[1.0].mean())}
-    return means | {"gap": found.gap, "error": found.error, "verdict": _verdict(best, found)}
+        raise ValueError(f"rows have temperatures {seen}; wanted 1.0 and others, and the same seeds at each")
+    chosen = table.valid_nll.mean().sort_values(kind="stable").index
+    best, other = float(chosen[0]), float(chosen[chosen != 1.0][0])
+    found = compare(table.nll[other].tolist(), table.nll[1.0].tolist(), level)
+    means = {"nll_best": float(table.nll[best].mean()), "nll_1": float(table.nll[1.0].mean())}
+    told = {"best_t": best, "other_t": other} | means | {"gap": found.gap, "error": found.error}
+    return told | {"verdict": _verdict(best, found)}
 
 
 def _verdict(best: float, found: Gap) -> str:
-    if best == 1.0:
-        return "none"
     if not found.resolved:
         return "not resolved"
-    return "none" if found.gap > 0 else "cold" if best < 1 else "warm"
+    if found.gap > 0:
+        return "none"
+    return "not resolved" if best == 1.0 else "cold" if best < 1 else "warm"  # validation and test may disagree
 
 
 def diagnose(

@@ -49,7 +49,8 @@ VERDICTS = {
     "one is best": ("none", 1.0, {0.1: HIGH, 1.0: LOW}, None),
     "seeds disagree": ("not resolved", 0.1, {0.1: WILD, 1.0: HIGH}, None),
     "validation misled": ("none", 0.1, {0.1: HIGH, 1.0: LOW}, {0.1: LOW, 1.0: HIGH}),
-    "the best on test is not chosen": ("none", 1.0, {0.1: LOW, 1.0: HIGH}, {0.1: HIGH, 1.0: LOW}),
+    "the best on test is not chosen": ("not resolved", 1.0, {0.1: LOW, 1.0: HIGH}, {0.1: HIGH, 1.0: LOW}),
+    "one is best, and seeds disagree": ("not resolved", 1.0, {0.1: WILD, 1.0: LOW}, None),
 }
 
 
@@ -57,13 +58,17 @@ VERDICTS = {
 def test_the_verdict_follows_the_rule(verdict, best, test, valid):
     found = judge(rows(test, valid))
     assert (found["verdict"], found["best_t"]) == (verdict, best)
-    assert found["gap"] == pytest.approx(sum(test[best]) / 3 - sum(test[1.0]) / 3)
-    assert found["gap"] == pytest.approx(found["nll_best"] - found["nll_1"])
+    other = found["other_t"]
+    assert other == best or (best == 1.0 and other != 1.0)
+    assert found["gap"] == pytest.approx(sum(test[other]) / 3 - sum(test[1.0]) / 3)
+    assert found["nll_best"] == pytest.approx(sum(test[best]) / 3)
 
 
-@pytest.mark.parametrize("bad", [{0.1: LOW, 0.3: LOW}, {0.1: LOW[:2], 1.0: LOW}], ids=["no 1", "a seed less"])
+@pytest.mark.parametrize(
+    "bad", [{0.1: LOW, 0.3: LOW}, {0.1: LOW[:2], 1.0: LOW}, {1.0: LOW}], ids=["no 1", "a seed less", "no other"]
+)
 def test_temperatures_that_cannot_be_compared_are_refused(bad):
-    with pytest.raises(ValueError, match=r"rows have temperatures .*; wanted 1\.0 among them"):
+    with pytest.raises(ValueError, match=r"rows have temperatures .*; wanted 1\.0 and others"):
         judge(rows(bad))
 
 
