@@ -24,7 +24,8 @@ HOT_BY_A_TWENTIETH = Exercise(
         "\n```\n"
         "While `friction * h` is small the excess is `h * noise / (2 * friction)`, and a direction of the prior needs "
         "`friction / (precision * h)` steps to forget: their product is `noise / (2 * precision)`, whatever `h` and "
-        "the friction are. Only less noise buys both: a larger minibatch, or a mass where the gradients are large."
+        "the friction are. Only less noise buys both, with a larger minibatch; a mass trades one for the other, "
+        "layer by layer."
     ),
     fault=_fault_of_step,
 )
