@@ -34,6 +34,8 @@ _EULER_KICK = "        value, heat = kick(log_posterior, theta, batch, momentum.
 _EULER_DRIFT = "        drift(theta, momentum, mass, h)\n"
 _KICK = "        value, heat = kick(log_posterior, theta, batch, momentum, h)\n        c = math.exp(-friction * h)\n"
 _DRIFT = "        drift(theta, momentum, mass, h / 2)\n"
+_SGNHT_KICK = "        value, heat = kick(log_posterior, theta, batch, momentum, h)\n"
+_SGNHT_DRIFT = "        theta.add_(momentum, alpha=h / 2)\n"
 _SEES = "kinetic(momentum, 1.0)[:, None] - warmth"
 
 MUTANTS = [
@@ -73,6 +75,7 @@ MUTANTS = [
            ((_EULER_DRIFT, ""), (_EULER_KICK, _EULER_DRIFT + _EULER_KICK))),
     *_of("psgld", "apdlab.samplers.psgld", {
         "noise of G for sqrt(G)": ("gain.sqrt()", "gain"),
+        "T for sqrt(T)": ("math.sqrt(eps * warmth)", "math.sqrt(eps) * warmth"),
         "noise without G": (", gain.sqrt())", ")"),
         "drift without G": ("theta.addcmul_(gain, grad", "theta.addcmul_(gain**0, grad"),
         "V never frozen": ("if t < adapt", "if True"),
@@ -84,6 +87,8 @@ MUTANTS = [
         "a thermostat that heats": ("xi.add_(", "xi.sub_("),
         "the friction for the thermostat": ("(-h * xi).exp()", "math.exp(-h * friction)"),
         "noise of the thermostat": ("warmth * friction * _heard", "warmth * xi * _heard"),
+        "T for sqrt(T)": ("(warmth * friction * _heard(xi, h)).sqrt", "warmth * (friction * _heard(xi, h)).sqrt"),
+        "old momentum in the position step": (_SGNHT_KICK + _SGNHT_DRIFT, _SGNHT_DRIFT + _SGNHT_KICK),
         "2 A h for (1 - c^2) A / xi": ("_heard(xi, h)).sqrt", "(2 * h + 0 * xi)).sqrt"),
     }),
     *_of("hmc", "apdlab.samplers.hmc", {
@@ -92,6 +97,7 @@ MUTANTS = [
         "energy without momenta": (" - (last.square() - momentum.square()).sum(-1) / 2", ""),
         "whole kicks for half": ("momentum + h / 2 * grad", "momentum + h * grad"),
         "momenta at temperature 1": ("thrown(momentum, 1.0, temperature", "thrown(momentum, 1.0, 1.0"),
+        "T for sqrt(T)": ("thrown(momentum, 1.0, temperature", "thrown(momentum, 1.0, temperature**2"),
         "momenta never thrown again": ("        thrown(momentum", "        t or thrown(momentum"),
     }),
     *_of("with_mass", "apdlab.samplers.precondition", {
