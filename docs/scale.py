@@ -42,19 +42,21 @@ def room(lines: dict[str, Line], small: int) -> str:
     sampling, critic, turning = (
         per_weight(lines[f"{name} weights"]) for name in ("SGLD step,", "critic step, raw", "pca,")
     )
+    chain = f"one chain of SGLD, fully connected (ResNet-20's own, {BATCH} examples) | {sampling:,.0f} D, measured"
     held = {
         f"training a pair in raw coordinates | {critic:,.0f} D, measured": critic,
         f"keeping the generator of raw coordinates | 4 ({UNITS} + 1) D": 4 * (UNITS + 1),
         f"finding pca({DIRECTIONS}), beside the draws | {turning:,.0f} D, measured": turning,
         f"keeping the generator of pca({DIRECTIONS}) | 4 ({DIRECTIONS} + 1) D": 4 * (DIRECTIONS + 1),
         f"keeping {DRAWS:,} draws in memory | 4 S D": 4 * DRAWS,
-        f"one chain of SGLD, fully connected | {sampling:,.0f} D, measured": sampling,
+        chain: sampling,
         "one draw; what predictions work in, at least | 4 D": 4,
     }
     rows = [["what is held", "bytes", "ResNet-20", f"{LARGE:,} weights", f"weights in {MEMORY} GiB"]]
     for name, each in sorted(held.items(), key=lambda item: -item[1]):
         fits = f"{MEMORY * 2**30 / each:,.0f}" if each > 0 else "-"
-        rows.append([name, *(size(each * weights) for weights in (small, LARGE)), fits])
+        of_small = outputs(lines["SGLD step of ResNet-20, examples"]) if name == chain else each * small
+        rows.append([name, size(of_small), size(each * LARGE), fits])
     first = max(held, key=held.get).partition(" |")[0]
     return f"ResNet-20 has {small:,} weights. First to break: {first}.\n\n" + table(rows)
 
@@ -84,8 +86,13 @@ def seconds(lines: dict[str, Line], small: int) -> str:
 
 
 def per_weight(line: Line) -> float:
-    """Give the bytes that one weight more takes at the peak."""
+    """Give the bytes that one weight more, or one of what else doubles, takes at the peak."""
     return (line["peak_large_MiB"] - line["peak_small_MiB"]) * 2**20 / (line["largest"] - line["smallest"])
+
+
+def outputs(line: Line) -> float:
+    """Give the bytes of a chain whose outputs are the larger part, on ``BATCH`` examples."""
+    return line["peak_small_MiB"] * 2**20 + per_weight(line) * (BATCH - line["smallest"])
 
 
 def size(number: float) -> str:
