@@ -10,7 +10,7 @@ from apdlab.density import LogDensity
 from apdlab.likelihoods import categorical
 from apdlab.networks import mlp
 from apdlab.priors import gaussian_prior
-from apdlab.samplers import Run, sgld
+from apdlab.samplers import Run, preconditioned, sghmc, sgld
 from apdlab.schedules import polynomial
 from apdlab.types import Data, Info, Sampler
 
@@ -77,7 +77,16 @@ def decaying(steps=STEPS, seed=0):
     return bayes(steps, seed, step=polynomial(1e-2, 1.0, 0.6))
 
 
-RUNS = {"sgld": bayes, "a schedule": decaying, "a nested state": strange}
+def followed(steps=STEPS, seed=0):
+    """A kernel whose mass is estimated anew in every fifth step."""
+    run, network = bayes(steps, seed)
+    log_posterior = LogDensity(network, categorical(), gaussian_prior(network, 1.0), n=8)
+    own = batches(set_of(), 3, seed=seed + 1, chains=CHAINS)
+    kernel = preconditioned(lambda mass: sghmc(log_posterior, 0.1, 1.0, mass=mass), log_posterior, own, 5, count=2)
+    return Run(kernel, run.theta, run.batches, seed, steps), network
+
+
+RUNS = {"sgld": bayes, "a schedule": decaying, "a nested state": strange, "a mass that follows": followed}
 
 
 def quartic(theta, batch):

@@ -23,6 +23,7 @@ from apdlab.samplers import (
     keep,
     laws,
     layerwise_mass,
+    preconditioned,
     psgld,
     sghmc,
     sgld,
@@ -219,15 +220,20 @@ def test_a_step_that_diverges_is_named(make, refusal):
     assert "is not finite at step" in said and "try step_size" in said
 
 
-def test_a_run_goes_on_with_another_mass_and_its_momenta_keep_their_temperature():
+def test_a_mass_follows_its_chains_and_momenta_keep_their_temperature():
     """A cycle with the mass of its start: estimated on batches of its own, momenta scaled, then frozen."""
-    network, log_posterior, theta, draw = classifier(2)
-    own, mass, position = classifier(2, size=5)[3], torch.ones(2, network.size, dtype=torch.float64), None
+    _, log_posterior, theta, draw = classifier(2)
+    own, position = classifier(2, size=5)[3], None
+    of_mass = lambda mass: sghmc(log_posterior, 0.02, 2.0, mass=mass)  # noqa: E731
+    kernel = preconditioned(of_mass, log_posterior, own, every=10, count=4)
+    followed = [step.state.theta.clone() for step in Run(kernel, theta, draw, seed=0, steps=30)]
+    mass = layerwise_mass(log_posterior, theta, own, count=4)
     for cycle in range(3):
         run = Run(sghmc(log_posterior, 0.02, 2.0, mass=mass), theta, draw, seed=0, steps=10 * (cycle + 1))
         position = position or run.start()
         *_, (number, state, _) = run.walk(position)
-        new = layerwise_mass(log_posterior, state.theta, own, count=4)
+        assert torch.equal(state.theta, followed[number - 1])
+        new = layerwise_mass(log_posterior, state.theta, lambda t, c=cycle: own(4 * (c + 1) + t), count=4)
         scaled = with_mass(state, mass, new)
         torch.testing.assert_close(scaled.momentum.square() / new, state.momentum.square() / mass)
         assert bool((new.amin(-1) == 1).all()) and not torch.equal(new[0], new[1]) and number == run.steps

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from stored_runs import CHAINS, RUNS, STEPS, Cut, bayes, cut, equal, quartic, set_of, shards, strange
+from stored_runs import CHAINS, RUNS, STEPS, Cut, bayes, cut, equal, followed, quartic, set_of, shards, strange
 from torch import nn
 from tqdm import tqdm
 
@@ -50,7 +50,9 @@ def test_the_store_keeps_what_keep_keeps(store, make, burn_in, thin, every):
     assert len(shards(store)) == (plain.theta.shape[1] if every == 0 else 1)
 
 
-@pytest.mark.parametrize(("make", "burn_in", "thin"), [(bayes, 0, 1), (strange, 0, 1), (strange, 3, 4)])
+@pytest.mark.parametrize(
+    ("make", "burn_in", "thin"), [(bayes, 0, 1), (followed, 0, 1), (strange, 0, 1), (strange, 3, 4)]
+)
 @pytest.mark.parametrize("after", range(STEPS))
 def test_a_run_that_was_cut_goes_on_bit_for_bit(store, make, burn_in, thin, after):
     settings = dict(burn_in=burn_in, thin=thin, every=0.0)

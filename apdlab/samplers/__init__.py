@@ -3,7 +3,7 @@
 from apdlab.samplers import laws
 from apdlab.samplers.cyclical import Cycles, cyclical
 from apdlab.samplers.hmc import hmc
-from apdlab.samplers.precondition import layerwise_mass, with_mass
+from apdlab.samplers.precondition import layerwise_mass, preconditioned, with_mass
 from apdlab.samplers.psgld import psgld
 from apdlab.samplers.run import Diverged, Position, Run, Step, keep, keep_at, progress
 from apdlab.samplers.sghmc import from_wenzel, sghmc, symplectic_euler
@@ -24,6 +24,7 @@ __all__ = [
     "keep_at",
     "laws",
     "layerwise_mass",
+    "preconditioned",
     "progress",
     "psgld",
     "relaxation_steps",
