@@ -1,18 +1,21 @@
 """A posterior, or the path of one chain: in which directions draws spread, and what a distiller of them copied."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from apdlab.chains import Chains
+from apdlab.cold import compare
 from apdlab.diagnostics import walk_correlation
 from apdlab.distill import pca
 from apdlab.types import is_count
 
-SPACES = {"weights": "sliced_wasserstein", "predictions": "total_variation"}
+SPACES = {"weights": "weight_distance", "predictions": "total_variation"}
+OPEN = "not resolved"
 
 
 def spectrum(theta: Tensor) -> Tensor:
@@ -115,52 +118,93 @@ def sum_up(chains: Chains) -> dict[str, float]:
 
 
 def verdict(
-    fidelity: Iterable[dict], *, bar: float = 1.5, near: str = "every fifth", far: str = "another chain"
+    fidelity: Iterable[dict],
+    *,
+    bar: float = 1.5,
+    near: str = "every fifth",
+    far: str = "another chain",
+    level: float = 0.95,
 ) -> pd.DataFrame:
-    """Judge what each method distilled: a posterior, the path of its chain, or neither.
+    """Judge what each method distilled: a posterior, the path of its chain, neither, or what chains so few cannot tell.
 
     A set of draws ``strays`` as much as it is farther from another chain than from others of the path that it comes
     from. In parts of the floor, what the draws that were learned from reach themselves, a method ``copies`` the path,
-    and ``stands`` for another chain. If the chain's own draws stray by more than ``bar``, what strays, too, is a path;
-    if they do not, what stands for another chain within ``bar`` floors is the posterior.
+    and ``stands`` for another chain. If the chain's own draws stray by more than ``bar``, what strays, too, is a path,
+    else it is neither; if they do not, what stands for another chain within ``bar`` floors is the posterior, else it is
+    neither. All of it holds only where Student's interval over chains, of the mean log ratio, leaves ``bar`` out.
 
     Args:
         fidelity: Rows as :func:`apdlab.scoreboard.hold_against` gives them, ``floor`` among the methods.
         bar: How many floors are near, and what straying is.
         near: The set held out between the states that were learned from.
         far: The set that is another chain.
+        level: Of the intervals.
 
     Returns:
-        For each method, the floor too, and each space, ``weights`` (sliced Wasserstein distance) and ``predictions``
-        (total variation): ``strays``, ``copies``, ``stands``, ratios of means over chains, and what it ``distils``.
+        For each method, the floor too, and each space, ``weights`` (``weight_distance``) and ``predictions`` (total
+        variation): ``strays``, ``copies``, ``stands``, geometric means over chains, the first and last with the ends of
+        their intervals; ``nearest``, the mean ``nearest_ratio`` at ``near``; and what it ``distils``.
 
     Raises:
-        ValueError: If a set or the floor is missing.
+        ValueError: If a set or the floor is missing, or there is one chain.
 
     Example:
-        >>> def row(held_out, method, d):
-        ...     return {"held_out": held_out, "method": method, "sliced_wasserstein": d, "total_variation": d}
-        >>> rows = [row("every fifth", "floor", 0.1), row("another chain", "floor", 0.8)]
-        >>> rows += [row("every fifth", "apd", 0.12), row("another chain", "apd", 0.8)]
+        >>> def row(held_out, method, c, d):
+        ...     found = {"weight_distance": d, "total_variation": d, "nearest_ratio": 1.0}
+        ...     return {"held_out": held_out, "method": method, "chain": c} | found
+        >>> rows = [row("every fifth", "floor", c, 0.1) for c in (0, 1)]
+        >>> rows += [row("another chain", "floor", c, 0.8) for c in (0, 1)]
         >>> verdict(rows).distils.tolist()
-        ['path', 'path', 'path', 'path']
+        ['path', 'path']
     """
+    frame = _judgeable(fidelity, near, far).set_index(["held_out", "method"])
+    nearest = frame.loc[near].groupby(level="method").nearest_ratio.mean()
+    found = {}
+    for space, measure in SPACES.items():
+        logs = frame[measure].map(math.log).groupby(level=["held_out", "method"]).agg(list)
+        strayed = _Ratio.of(logs[far, "floor"], logs[near, "floor"], bar, level)
+        for method in frame.loc[near].index.unique():
+            strays = _Ratio.of(logs[far, method], logs[near, method], bar, level)
+            stands = _Ratio.of(logs[far, method], logs[far, "floor"], bar, level)
+            copies = _Ratio.of(logs[near, method], logs[near, "floor"], bar, level)
+            found[method, space] = strays.named("strays") | {"copies": copies.mean} | stands.named("stands")
+            found[method, space] |= {"nearest": nearest[method], "distils": _word(strayed, strays, stands)}
+    return pd.DataFrame(found.values(), index=pd.MultiIndex.from_tuples(found, names=["method", "space"]))
+
+
+class _Ratio(NamedTuple):
+    """A mean ratio over chains, the ends of its interval, and on which ``side`` of the bar all of that lies."""
+
+    mean: float
+    low: float
+    high: float
+    side: str | None
+
+    @classmethod
+    def of(cls, these: Sequence[float], those: Sequence[float], bar: float, level: float) -> "_Ratio":
+        gap, _, least = compare(these, those, level)
+        low, high = math.exp(gap - least), math.exp(gap + least)
+        return cls(math.exp(gap), low, high, "above" if low > bar else "below" if high <= bar else None)
+
+    def named(self, name: str) -> dict[str, float]:
+        return {name: self.mean, f"{name}_low": self.low, f"{name}_high": self.high}
+
+
+def _word(floor: _Ratio, strays: _Ratio, stands: _Ratio) -> str:
+    """Where it is open whether the chain itself is a path, a word holds that is the same either way."""
+    if_path = {"above": "path", "below": "neither"}.get(strays.side, OPEN)
+    if_posterior = {"below": "posterior", "above": "neither"}.get(stands.side, OPEN)
+    either = if_path if if_path == if_posterior else OPEN
+    return {"above": if_path, "below": if_posterior}.get(floor.side, either)
+
+
+def _judgeable(fidelity: Iterable[dict], near: str, far: str) -> pd.DataFrame:
     frame = pd.DataFrame(fidelity)
     if missing := {near, far} - set(frame.held_out):
-        raise ValueError(
-            f"fidelity lacks {sorted(missing)}; wanted these sets held out, or their names as near and far"
-        )
+        wanted = "these sets held out, or their names as near and far"
+        raise ValueError(f"fidelity lacks {sorted(missing)}; wanted {wanted}")
     if "floor" not in set(frame.method):
         raise ValueError(f"fidelity has the methods {sorted(set(frame.method))}; wanted floor among them")
-    mean = frame.groupby(["held_out", "method"], sort=False)[list(SPACES.values())].mean()
-    floor = mean.xs("floor", level="method")
-    columns = {"strays": mean.loc[far] / mean.loc[near]}
-    columns |= {"copies": mean.loc[near] / floor.loc[near], "stands": mean.loc[far] / floor.loc[far]}
-    found = pd.concat({name: part.stack() for name, part in columns.items()}, axis=1)
-    found.index = found.index.set_levels(list(SPACES), level=1).set_names(["method", "space"])
-    apart = (floor.loc[far] / floor.loc[near] > bar).to_numpy()
-    walks = pd.Series([*apart] * len(mean.loc[near]), index=found.index)
-    found["distils"] = "neither"
-    found.loc[walks & (found.strays > bar), "distils"] = "path"
-    found.loc[~walks & (found.stands <= bar), "distils"] = "posterior"
-    return found
+    if frame.chain.nunique() < 2:
+        raise ValueError("fidelity has 1 chain; wanted 2 or more, to hold one against another: run more chains")
+    return frame.sort_values("chain", kind="stable")

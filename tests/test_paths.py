@@ -40,7 +40,7 @@ def test_equal_shares_count_as_many_directions(m):
     assert (effective_rank(walk_spectrum(500)) < 12) and (effective_rank(walk_spectrum(500)) > 2)
 
 
-# Of the floor near and far, and of the method near and far: what it distils.
+# Of the floor near and far, and of the method near and far: what it distils, where chains agree within a percent.
 VERDICTS = {
     (1.0, 1.2, 1.1, 1.3): "posterior",
     (1.0, 1.2, 3.0, 1.2): "posterior",  # nearer to what it stands for than to its own chain
@@ -49,33 +49,56 @@ VERDICTS = {
     (1.0, 6.0, 2.0, 6.0): "path",
     (1.0, 6.0, 5.0, 6.0): "neither",  # a blur, as far from its own path
     (0.5, 0.9, 0.5, 0.9): "path",
+    (1.0, 1.5, 1.0, 1.5): "not resolved",  # the chain itself is at the bar
+    (1.0, 1.5, 4.0, 4.2): "neither",  # whether the chain is a path or not
+    (1.0, 1.2, 1.0, 1.8): "not resolved",
+    (1.0, 6.0, 4.0, 6.0): "not resolved",
 }
+
+
+def judged(distances, spread=(0.99, 1, 1.01)):
+    keys = [(h, m) for m in ("floor", "apd") for h in ("every fifth", "another chain")]
+    rows = [
+        {"held_out": h, "method": m, "chain": c, "nearest_ratio": c, "total_variation": 1.0}
+        | {"weight_distance": d * (factor if h == "another chain" else 1)}
+        for (h, m), d in zip(keys, distances, strict=True)
+        for c, factor in enumerate(spread)
+    ]
+    return verdict(rows[::-1])
 
 
 @pytest.mark.parametrize(("distances", "expected"), VERDICTS.items(), ids=str)
 def test_a_verdict_follows_from_four_distances(distances, expected):
-    keys = [(h, m) for m in ("floor", "apd") for h in ("every fifth", "another chain")]
-    rows = [
-        {"held_out": h, "method": m, "chain": c, "sliced_wasserstein": 10 * d + shift, "total_variation": 1.0}
-        for (h, m), d in zip(keys, distances, strict=True)
-        for c, shift in ((0, -0.5), (1, 0.5))
-    ]
-    found = verdict(rows).loc["apd"]
-    near, far, near_apd, far_apd = distances
-    assert found.distils.to_dict() == {"weights": expected, "predictions": "posterior"}
-    expected_ratios = [far_apd / near_apd, near_apd / near, far_apd / far]
-    own = verdict(rows).loc["floor"]
-    assert own.distils.to_dict() == {"weights": "path" if far > 1.5 * near else "posterior", "predictions": "posterior"}
-    assert found.loc["weights", ["strays", "copies", "stands"]].tolist() == pytest.approx(expected_ratios)
+    found, (near, far, near_apd, far_apd) = judged(distances), distances
+    assert found.loc["apd"].distils.to_dict() == {"weights": expected, "predictions": "posterior"}
+    own = "not resolved" if far == 1.5 * near else "path" if far > 1.5 * near else "posterior"
+    assert found.loc["floor"].distils.to_dict() == {"weights": own, "predictions": "posterior"}
+    ratios = found.loc["apd", "weights"][["strays", "copies", "stands", "nearest"]]
+    assert ratios.tolist() == pytest.approx([far_apd / near_apd, near_apd / near, far_apd / far, 1.0], rel=1e-4)
 
 
-ROW = {"held_out": "every fifth", "method": "floor", "sliced_wasserstein": 1.0, "total_variation": 1.0}
+@pytest.mark.parametrize("spread", [(0.9, 1.0, 1.1), (0.9, 0.9, 1.0, 1.3)], ids=len)
+def test_an_interval_is_students_over_chains_and_what_it_does_not_settle_is_not_resolved(spread):
+    logs = torch.tensor(spread, dtype=torch.float64).log()
+    t = {3: 4.303, 4: 3.182}[len(spread)]
+    error, mean = t * logs.std() / len(spread) ** 0.5, logs.mean()
+    found = judged((1.0, 6.0, 1.0, 4.0), spread).loc["apd", "weights"]
+    ends = [4 * (mean + sign * error).exp().item() for sign in (-1, 1)]
+    assert found[["strays_low", "strays_high"]].tolist() == pytest.approx(ends, rel=1e-3)
+    high = (error - mean).exp().item()  # how far above the bar a mean has to be, so that its interval is, too
+    assert judged((1.0, 6.0, 1.0, 1.5 * high * 1.01), spread).distils["apd", "weights"] == "path"
+    assert judged((1.0, 6.0, 1.0, 1.5 * high / 1.01), spread).distils["apd", "weights"] == "not resolved"
+
+
+ROW = {"held_out": "every fifth", "method": "floor", "chain": 0, "nearest_ratio": 1.0}
+ROW |= {"weight_distance": 1.0, "total_variation": 1.0}
 REFUSED = {
     "no other chain": (lambda: verdict([ROW]), "lacks ['another chain']"),
     "no floor": (
         lambda: verdict([ROW | {"method": "apd"}, ROW | {"method": "apd", "held_out": "another chain"}]),
         "wanted floor among them",
     ),
+    "one chain": (lambda: verdict([ROW, ROW | {"held_out": "another chain"}]), "has 1 chain; wanted 2 or more"),
     "one state": (lambda: spectrum(torch.zeros(2, 1, 5)), "theta has shape (2, 1, 5)"),
     "no chains": (lambda: spectrum(torch.zeros(5, 2)), "theta has shape (5, 2)"),
     "no move": (lambda: spectrum(torch.stack([normal(4, 3), torch.zeros(4, 3)])), "never moves"),

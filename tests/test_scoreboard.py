@@ -13,7 +13,18 @@ from apdlab.fidelity import scores, total_variation, uncertainty_correlation
 from apdlab.networks import mlp
 from apdlab.posterior import mean_of_weights
 from apdlab.predict import label_log_probs, predict_moments
-from apdlab.scoreboard import Entry, distil, gaps, hold_against, mixing, predictions, rows, stand_ins, within
+from apdlab.scoreboard import (
+    Entry,
+    distil,
+    gaps,
+    hold_against,
+    mixing,
+    predictions,
+    rows,
+    stand_ins,
+    to_another,
+    within,
+)
 from apdlab.streams import stream
 from apdlab.types import Cost, Data
 
@@ -59,6 +70,18 @@ def test_a_row_is_what_scores_and_distances_say_one_by_one():
         wanted |= {"bytes": entry.posterior.nbytes, "gradient_evaluations": 100 + entry.seed, "seconds": 2.0}
         wanted |= {"tv": total_variation(ours, theirs), "correlation": uncertainty_correlation(ours, theirs)}
         assert row == pytest.approx(wanted, nan_ok=True)
+
+
+def test_another_chain_is_the_next_one_of_that_network_in_a_circle(refusal):
+    every, found = entries(), predictions(entries(), DATA, 10)
+    chain = {entry[1:3]: m for entry, m in zip(every, found, strict=True) if entry.method == "sgld"}
+    wanted = [total_variation(m, chain[e.network, 7 - e.seed]) for e, m in zip(every, found, strict=True)]
+    assert to_another(every, found) == wanted and min(wanted) > 0
+    three = [Entry("sgld", "net", seed, None, None) for seed in (0, 1, 2)]
+    a, b, c = found[:3]
+    around = [total_variation(a, b), total_variation(b, c), total_variation(c, a)]
+    assert to_another(three, [a, b, c]) == around
+    assert "has 'net' with the seed 0 alone; wanted 2 chains" in refusal(lambda: to_another(three[:1], [a]))
 
 
 def test_gaps_are_to_the_reference_of_the_same_network_and_seed():
@@ -141,6 +164,24 @@ def test_fresh_draws_are_near_copies_are_found_out_and_a_shifted_set_is_far():
                 and math.isnan(row["two_sample_accuracy"])
                 and math.isnan(row["correlation"])
             )
+
+
+def test_weights_as_a_whole_are_near_where_what_moves_is_right_and_a_point_never_is():
+    sd = torch.tensor([3.0, 2, 1, 0.7, 0.01, 0.01, 0.01, 0.01, 0.01])
+    theta = torch.stack([sd, sd.flip(0)])[:, None] * torch.randn(2, 400, 9, generator=stream(0, "few directions"))
+    learned, fresh = Chains(NETS["small"], theta, torch.arange(400), torch.zeros(2, 400)).split(0.5)
+    leading = torch.where(learned.theta.std(1, keepdim=True) > 0.1, learned.theta, learned.theta.mean(1, keepdim=True))
+    made = {"leading": Copies(Chains(NETS["small"], leading, learned.steps, learned.log_posterior))}
+    others = {"fresh": fresh, "another chain": fresh[[1, 0]]}
+    found = hold_against(learned, made, others, x=DATA.x, out=DATA.x, n=200, seed=0, directions=4)
+    far = {(row["chain"], row["held_out"], row["method"]): row for row in found}
+    for c in (0, 1):
+        floor, near, point = (far[c, "fresh", m] for m in ("floor", "leading", "mean"))
+        assert near["weight_distance"] < 1.05 * floor["weight_distance"]
+        assert point["weight_distance"] > 4 * floor["weight_distance"]
+        floor, point = (far[c, "another chain", m] for m in ("floor", "mean"))
+        assert point["sliced_wasserstein"] < floor["sliced_wasserstein"] / 3  # in coordinates where that chain is still
+        assert point["weight_distance"] > 1.5 * floor["weight_distance"]
 
 
 class Copies:

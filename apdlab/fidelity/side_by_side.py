@@ -15,20 +15,22 @@ from apdlab.predict import predict_moments
 
 
 class Portrait(NamedTuple):
-    """What is looked at of a posterior: draws, their coordinates ``[S, k]``, their predictions inside and outside."""
+    """What is looked at: draws, their coordinates ``[S, k]`` and shadows ``[S, L]``, predictions inside and outside."""
 
     draws: Draws
     codes: Tensor
+    shadow: Tensor
     inside: Moments
     outside: Moments
 
 
-def portrait(draws: Draws, encode: Callable[[Tensor], Tensor], x: Tensor, out: Tensor) -> Portrait:
+def portrait(draws: Draws, encode: Callable[[Tensor], Tensor], along: Tensor, x: Tensor, out: Tensor) -> Portrait:
     """Take the portrait of some draws.
 
     Args:
         draws: ``S`` networks, as many of each posterior that is compared.
         encode: ``theta [S, D] -> [S, k]``, coordinates of equal scale, found from training draws alone.
+        along: Random unit directions of all weights, ``[D, L]``; the shadow is ``theta @ along``.
         x: Inputs like those of the data, ``[N, ...]``, not those that distillers were judged on.
         out: Inputs unlike them, ``[M, ...]``.
 
@@ -36,10 +38,11 @@ def portrait(draws: Draws, encode: Callable[[Tensor], Tensor], x: Tensor, out: T
         >>> import torch
         >>> from apdlab.networks import mlp
         >>> draws = Draws(mlp(2, 3), torch.randn(50, 9))
-        >>> portrait(draws, lambda theta: theta[:, :4], torch.zeros(7, 2), torch.ones(5, 2)).codes.shape
+        >>> portrait(draws, lambda theta: theta[:, :4], torch.eye(9), torch.zeros(7, 2), torch.ones(5, 2)).codes.shape
         torch.Size([50, 4])
     """
-    return Portrait(draws, encode(draws.theta), predict_moments(draws, x), predict_moments(draws, out))
+    theta = draws.theta
+    return Portrait(draws, encode(theta), theta @ along, predict_moments(draws, x), predict_moments(draws, out))
 
 
 def compare(a: Portrait, held_out: Portrait, train: Tensor, *, generator: torch.Generator) -> dict[str, float]:
@@ -47,8 +50,9 @@ def compare(a: Portrait, held_out: Portrait, train: Tensor, *, generator: torch.
 
     Errors of per-weight means and standard deviations; sliced Wasserstein distance, a nearest-neighbour classifier's
     accuracy and the distance to the nearest training draw, in coordinates; agreement and total variation of the
-    predictions, the correlation of their log mutual information, and the ratio of its means inside and outside. What
-    draws reach that were learned from is the floor.
+    predictions, the correlation of their log mutual information, and the ratio of its means inside and outside;
+    ``weight_distance``, the sliced distance of all weights, each as much as it moves. What draws reach that were
+    learned from is the floor.
 
     Args:
         a: Of the posterior.
@@ -63,7 +67,8 @@ def compare(a: Portrait, held_out: Portrait, train: Tensor, *, generator: torch.
         >>> import torch
         >>> from apdlab.networks import mlp
         >>> theta = torch.randn(3, 50, 9, generator=torch.Generator().manual_seed(0))
-        >>> view = lambda t: portrait(Draws(mlp(2, 3), t), lambda w: w, torch.ones(7, 2), 5 * torch.ones(5, 2))
+        >>> x, out = torch.ones(7, 2), 5 * torch.ones(5, 2)
+        >>> view = lambda t: portrait(Draws(mlp(2, 3), t), lambda w: w, torch.eye(9), x, out)
         >>> found = compare(view(theta[0]), view(theta[1]), theta[2], generator=torch.Generator().manual_seed(0))
         >>> abs(found["two_sample_accuracy"] - 0.5) < 0.25
         True
@@ -82,6 +87,7 @@ def compare(a: Portrait, held_out: Portrait, train: Tensor, *, generator: torch.
         "information_ratio": _doubt(a.inside) / _doubt(held_out.inside),
         "outside_ratio": _doubt(a.outside) / _doubt(held_out.outside),
         "outside_total_variation": total_variation(a.outside, held_out.outside),
+        "weight_distance": sliced_wasserstein(a.shadow, held_out.shadow, generator=generator),
     }
 
 

@@ -15,6 +15,7 @@ LABELS = {
     "ece": "ECE",
     "mutual_information": "mutual information, nats",
     "tv": "total variation of predictions",
+    "tv_other": "total variation, another chain",
     "correlation": "correlation of uncertainties",
 }
 

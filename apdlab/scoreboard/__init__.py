@@ -1,7 +1,7 @@
 """Posteriors side by side: one row of scores and costs for each, and how far each is from the one it stands for."""
 
 from apdlab.scoreboard.chains import distil, hold_against, mixing, stand_ins
-from apdlab.scoreboard.table import Entry, gaps, predictions, rows, spread, within
+from apdlab.scoreboard.table import Entry, gaps, predictions, rows, spread, to_another, within
 
 __all__ = [
     "Entry",
@@ -13,5 +13,6 @@ __all__ = [
     "rows",
     "spread",
     "stand_ins",
+    "to_another",
     "within",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from apdlab.chains import Chains
@@ -124,12 +125,14 @@ def hold_against(
     out: Tensor,
     n: int,
     seed: int,
+    directions: int = 64,
 ) -> list[dict[str, str | int | float]]:
     """Compare what was distilled from chains with draws held out of it, in weights, predictions, and doubt elsewhere.
 
     Beside each method stand the draws that it learned from (``floor``: where even these are far, no distiller of them
-    can be near), nine of them (``thinned``), and their mean. Weights are compared in up to 64 principal coordinates of
-    the learned draws, each divided by its standard deviation.
+    can be near), nine of them (``thinned``), and their mean. Weights are compared as a whole, in 200 random directions
+    (``weight_distance``), and in principal coordinates of the learned draws, each divided by its standard deviation:
+    in those a method is far that works in fewer of them, and a point is nearer to another chain than any draws are.
 
     Args:
         learned: The draws that the methods learned from, ``G`` chains.
@@ -139,6 +142,7 @@ def hold_against(
         out: Inputs unlike them, ``[M, ...]``.
         n: How many draws of each to compare, fewer where there are fewer.
         seed: Of the draws.
+        directions: How many principal coordinates, fewer where the draws do not suffice.
 
     Returns:
         For each chain, held-out set and method the numbers of ``fidelity.compare``.
@@ -153,11 +157,13 @@ def hold_against(
         ['floor', 'thinned', 'mean']
     """
     n = min(n, learned.theta.shape[1], *(other.theta.shape[1] for other in others.values()))
-    axes = pca(learned.theta, learned.network, min(64, learned.theta.shape[1] // 4, learned.network.size), whitening=1)
-    found = []
+    size, theta = learned.network.size, learned.theta
+    axes = pca(theta, learned.network, min(directions, theta.shape[1] // 4, size), whitening=1)
+    along = torch.randn(size, 200, generator=stream(seed, "shadows", device=x.device), device=x.device).to(theta)
+    along, found = along.div_(along.norm(dim=0)), []
     for c in range(len(learned)):
         mine, known = slice(c, c + 1), learned[c : c + 1].thin()
-        look = partial(portrait, encode=partial(_encode, axes.of(mine)), x=x, out=out)
+        look = partial(portrait, encode=partial(_encode, axes.of(mine)), along=along, x=x, out=out)
         sets = {"floor": known.thin(n)}
         sets |= {
             m: q[mine].sample(n, generator=stream(seed, f"held against/{m}", c, x.device)) for m, q in made.items()

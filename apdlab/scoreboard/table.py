@@ -95,6 +95,40 @@ def rows(
     ]
 
 
+def to_another(entries: Sequence[Entry], found: Sequence[Moments], *, reference: str = "sgld") -> list[float]:
+    """Measure total variation to the predictions of *another* chain: the reference's of the next seed, in a circle.
+
+    No draw of that chain was learned from, or is stored. The reference's own distance is the floor.
+
+    Args:
+        entries: What takes part; of each network two seeds or more have the method ``reference``.
+        found: The prediction of the same inputs by each of them.
+        reference: The method whose draws are whole chains.
+
+    Returns:
+        A distance for each entry.
+
+    Raises:
+        ValueError: If the reference has a network only once.
+
+    Example:
+        >>> import torch
+        >>> from apdlab.networks import mlp
+        >>> theta, data = torch.zeros(3, 5, 9), Data(torch.zeros(4, 2), torch.zeros(4).long())
+        >>> chains = spread("sgld", "2-3", 0, [Draws(mlp(2, 3), one) for one in theta], Cost(300, 6.0))
+        >>> to_another(chains, predictions(chains, data, 5))
+        [0.0, 0.0, 0.0]
+    """
+    own = {entry[1:3]: m for entry, m in zip(entries, found, strict=True) if entry.method == reference}
+    other = {}
+    for network in {network for network, _ in own}:
+        seeds = sorted(seed for name, seed in own if name == network)
+        if len(seeds) < 2:
+            raise ValueError(f"reference has {network!r} with the seed {seeds[0]} alone; wanted 2 chains or more")
+        other |= {(network, a): own[network, b] for a, b in zip(seeds, seeds[1:] + seeds[:1], strict=True)}
+    return [total_variation(m, other[entry[1:3]]) for entry, m in zip(entries, found, strict=True)]
+
+
 def gaps(table: Iterable[dict], *, reference: str = "sgld") -> pd.DataFrame:
     """Subtract the reference's scores from all rows: accuracy, NLL, and mutual information as a share of its.
 
