@@ -1,4 +1,4 @@
-r"""The averaged predictive as a function of its input, with gradients, in memory that does not grow with the draws.
+r"""The averaged predictive as a function of its input, with gradients, in bounded memory for any number of draws.
 
 ``log (1/S) sum_s p_s(k|x)`` has the gradient ``sum_s w_s grad log p_s(k|x)`` with ``w_s = p_s(k|x) / sum_r p_r(k|x)``,
 a softmax over draws of log probabilities: nothing underflows where a confident ensemble makes ``p`` itself 0 or 1, and

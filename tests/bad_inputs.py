@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from apdlab import diagnostics, fidelity, metrics, scoreboard
+from apdlab import active, attacks, diagnostics, fidelity, metrics, ood, scoreboard
 from apdlab.chains import Chains
 from apdlab.data import batches, cubic, data, split, two_clusters, two_moons
 from apdlab.density import LogDensity
@@ -22,6 +22,7 @@ from apdlab.moments import merge, moments
 from apdlab.networks import Network, mlp
 from apdlab.posterior import dropout, sgd, swag
 from apdlab.predict import label_log_probs, predict, predict_moments
+from apdlab.predictor import predictor
 from apdlab.priors import gaussian_prior
 from apdlab.samplers import Run, from_apd, from_wenzel, keep, relaxation_steps, sghmc, sgld, sgnht, symplectic_euler
 from apdlab.schedules import constant, polynomial
@@ -718,6 +719,27 @@ def distillers(dice):
         "no reference", "reference", lambda: scoreboard.rows([entry], scoreboard.predictions([entry], test, 3), test)
     )
     yield from each(("draws", "n"), partial(scoreboard.predictions, [entry], test), [0, -1, -dice.randint(2, 99)])
+
+
+def one_class(dice):
+    """Attacks and rounds of labels where there is nothing else to say, and tables of nothing."""
+    network, n = mlp(2, 1), dice.randint(2, 9)
+    f, x, y = predictor(Draws(network, randn(5, network.size))), torch.zeros(n, 1, 1, 2), torch.zeros(n).long()
+    ways = {"fgsm": attacks.fgsm, "pgd": attacks.pgd, "apgd": attacks.apgd}
+    ways["square"] = partial(attacks.square, queries=3, generator=rng())
+    for name, attack in ways.items():
+        for eps in (0.0, dice.uniform(0.1, 1)):
+            yield Case(f"{name} of size {eps}", "log_probs", partial(attack, f, x, y, eps=eps))
+    for loss in (attacks.cross_entropy, attacks.margin):
+        yield Case(loss.__name__, "log_probs", partial(loss, torch.zeros(n, 1), y))
+    labels = [torch.full((9,), label) for label in (0, 1, dice.randint(2, 99))]
+    labels.append(torch.tensor([0, 2] * n))
+    yield from each(("first labels", "y"), lambda v: active.first_labels(v, 1, repeats=2, seed=0), labels)
+    for label in (0, 1, dice.randint(2, 9)):
+        pool = Data(randn(9, 2), torch.full((9,), label))
+        ask = active.rounds(network, None, None, pool, pool, torch.zeros(1, 1).long(), count=1, more=1, seed=0)
+        yield Case(f"rounds of {label}", "pool", partial(next, ask))
+    yield Case("nothing seen", "seen", partial(ood.tabulate, {}, 9, seed=0))
 
 
 def unstorable(dice):

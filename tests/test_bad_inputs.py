@@ -362,6 +362,7 @@ GENERATORS = {
     bad_inputs.numbers: 300, bad_inputs.own_data: 120, bad_inputs.minibatches: 30, bad_inputs.likelihoods: 90,
     bad_inputs.unfit: 70, bad_inputs.outputs: 260, bad_inputs.draws_and_chains: 70, bad_inputs.scores: 160,
     bad_inputs.weights: 180, bad_inputs.fits: 170, bad_inputs.distillers: 160, bad_inputs.unstorable: 40,
+    bad_inputs.one_class: 17,
 }  # fmt: skip
 
 

@@ -83,6 +83,13 @@ FINISHED = """cells => {
     const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(e => e.textContent);
     const failed = document.querySelector(".jp-OutputArea-output[data-mime-type*='stderr']");
     return failed || (prompts.length >= cells && prompts.every(text => /[0-9]/.test(text))); }"""
+CUT = """() => [...document.querySelectorAll('.jp-OutputArea :is(.widget-dropdown, .widget-slider, .widget-image)')]
+    .filter(part => { const own = part.getBoundingClientRect();
+        const cell = part.closest('.jp-OutputArea-output').getBoundingClientRect();
+        const names = [...part.querySelectorAll('.widget-label')];
+        return own.width < 60 || own.left < cell.left - 1 || own.right > Math.min(cell.right, innerWidth) + 1
+            || names.some(name => name.scrollWidth > name.clientWidth + 1); })
+    .map(part => part.innerText || part.className)"""
 ERRORS = ".jp-OutputArea-output[data-mime-type*='stderr']"
 PICTURE = ".jp-OutputArea .widget-image"
 
@@ -161,6 +168,7 @@ def opened(address):
     with sync_api.sync_playwright() as play, play.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.on("console", lambda message: noise.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: noise.append(str(error)))
         page.on("requestfailed", lambda request: noise.append(request.url))
         yield run
     assert noise == []
@@ -206,13 +214,16 @@ def test_every_control_of_an_explorer_changes_its_picture(opened, stem):
     page = opened(stem)
     choices, handles = page.locator(".jp-OutputArea select"), page.locator(".jp-OutputArea .noUi-handle")
     assert choices.count() + handles.count() == CONTROLS[stem]
+    for i in range(handles.count()):  # before the lists: a bias, which they lead to, has one unit
+        least, now, most = (handles.nth(i).get_attribute(f"aria-value{of}") for of in ("min", "now", "max"))
+        assert least != most
+        handles.nth(i).focus()
+        changes(page, lambda key="ArrowLeft" if now == most else "ArrowRight": page.keyboard.press(key))
     for i in range(choices.count()):
         now, count = choices.nth(i).evaluate("select => [select.selectedIndex, select.length]")
         changes(page, lambda i=i, to=(now + 1) % count: choices.nth(i).select_option(index=to))
-    for i in range(handles.count()):
-        least, now, most = (handles.nth(i).get_attribute(f"aria-value{of}") for of in ("min", "now", "max"))
-        if least == most:  # a bias has one unit
-            continue
-        handles.nth(i).focus()
-        changes(page, lambda key="ArrowLeft" if now == most else "ArrowRight": page.keyboard.press(key))
+    for width in (1920, 1280):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_timeout(500)
+        assert page.evaluate(CUT) == [], width
     assert page.locator(ERRORS).all_inner_texts() == []

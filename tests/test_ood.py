@@ -213,10 +213,11 @@ def test_gaps_are_paired_means_over_repeats():
 @pytest.mark.parametrize("value", [-0.02, 0.0099, 0.0101, 0.0])
 def test_a_verdict_counts_and_tells_what_is_far(value):
     seen = seen_by(["sgld", "apd"], seeds=(0, 1, 2))
-    frame = gaps(tabulate(seen, 20, seed=0), seen, "apd", "sgld", 1.0).assign(value=0.0)
-    frame.iloc[1, 0] = value
+    frame = gaps(tabulate(seen, 20, seed=0), seen, "apd", "sgld", 1.0).assign(value=0.0, low=-0.009, high=0.009)
+    frame.iloc[1, 0], frame.iloc[2, 1], frame.iloc[3, 2] = value, -0.011, 0.011
     first, *rest = ood.verdicts(frame)
-    assert first == f"apd: within 0.01 of its reference in {3 if abs(value) > 0.01 else 4} of 4 pairs of set and score"
+    near = f"within 0.01 of its reference in {3 if abs(value) > 0.01 else 4} of 4 pairs of set and score"
+    assert first == f"apd: {near}, with the whole interval in 2"
     assert [line.split(":")[0] for line in rest] == (["  near, entropy"] if abs(value) > 0.01 else [])
 
 
@@ -250,6 +251,7 @@ BAD = {
     "half an image": (lambda: resamples(3, 2.5, 9, generator=rng()), "outside is 2.5; wanted"),
     "no level": (lambda: intervals(pd.DataFrame({"value": [1.0], 0: [1.0]}), 95), "level is 95; wanted a share"),
     "no rows": (lambda: intervals(pd.DataFrame({"value": [1.0]})), "found has no resamples; wanted"),
+    "no cases": (lambda: ood.tabulate({}, 9, seed=0), "seen is empty; wanted scores of 1 or more cases"),
     "lone": (
         lambda: gaps(None, seen_by(["sgld"]), "apd", "sgld", 1.0),
         "method 'apd' and reference 'sgld' have other repeats or sets; wanted the same",

@@ -28,8 +28,8 @@ CONSTRAINTS = [
 ROOMS = (
     "types files streams stacks tapes networks resnet likelihoods priors density tempering targets schedules draws "
     "chains data samplers moments metrics predict predictor attacks fidelity posterior distill diagnostics "
-    "temperatures playground store scoreboard ood cold paths shared toys paper maps atlas active robustness figures "
-    "widgets parameters exercises lessons notebook series reproduce __main__"
+    "temperatures playground store scoreboard ood paired cold paths shared toys paper maps atlas active robustness "
+    "figures widgets parameters exercises lessons notebook series reproduce __main__"
 ).split()
 MODULES = sorted((ROOT / "apdlab").rglob("*.py"))
 

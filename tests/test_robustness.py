@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from apdlab import attacks, robustness
@@ -12,7 +13,8 @@ from apdlab.draws import Draws
 from apdlab.metrics import mutual_information, predictive_entropy
 from apdlab.networks import mlp
 from apdlab.predict import predict, predict_moments
-from apdlab.predictor import averages, log_mean, mean_log, predictor
+from apdlab.predictor import averages, fresh_predictor, log_mean, mean_log, predictor
+from apdlab.streams import stream
 from apdlab.types import Data
 
 
@@ -45,6 +47,7 @@ def test_the_strongest_is_what_withstands_every_attack():
             float(mutual_information(predict_moments(draws, x)).mean())
         )
     assert rows["strongest"]["accuracy"] == pytest.approx(float(withstood.double().mean()))
+    assert rows["strongest"]["right"] == withstood.tolist() and rows["clean"]["right"] == [True] * len(data.y)
     assert 0 < rows["strongest"]["accuracy"] < 1
 
 
@@ -110,8 +113,9 @@ def test_detection_is_the_auroc_of_right_and_fooled(name):
 
 def test_who_knows_of_the_detector_escapes_it_better():
     draws, data = made(examples=60)
-    rows = robustness.watch({"sgld": draws}, [0.3], data, steps=20, weight=5.0)
-    by = {row["attack"]: row for row in rows}
+    rows = robustness.watch({"sgld": draws}, [0.3], data, steps=20, weights=[5.0, 0.5])
+    assert [row["weight"] for row in rows] == [0.0, 5.0, 0.5, 5.0, 0.5]
+    by = {row["attack"]: row for row in rows if row["weight"] in (0, 5)}
     assert by["on mutual_information"]["mutual_information"] < by["plain"]["mutual_information"]
     x = apgd(predictor(draws, averages), *data, eps=0.3, steps=20, loss=evasive(5.0))
     expected = robustness.detection(predict_moments(draws, data.x), predict_moments(draws, x), data.y)
@@ -173,28 +177,112 @@ def test_gradients_of_sure_draws_vanish_only_where_they_are_written_naively():
     assert robustness.gradients(draws, data)["error"] < 1e-5
 
 
+def told(shares, seeds=3, images=200, noise=0.0, generator=None):
+    """Rows of methods of which these shares of images withstand; with noise each seed has shares of its own."""
+    for method, share in shares.items():
+        for seed in range(seeds):
+            own = share + noise * (seed - (seeds - 1) / 2)
+            dice = torch.rand(images, generator=generator) if generator else torch.arange(images) / images
+            for attack, right in (("clean", [True] * images), ("strongest", (dice < own).tolist())):
+                yield {"method": method, "seed": seed, "size": 0.1, "attack": attack, "right": right}
+
+
+def judged(rows):
+    return robustness.verdict(rows).loc[0.1]
+
+
 RULE = {
-    "keeps": ({"sgd": [0.1, 0.1], "sgld": [0.95, 0.93]}, "defends"),
-    "above": ({"sgd": [0.1, 0.12], "sgld": [0.4, 0.44]}, "delays"),
-    "keeps, as does a point estimate": ({"sgd": [0.96, 0.95], "sgld": [0.95, 0.97]}, "no defence"),
-    "above in one seed": ({"sgd": [0.1, 0.1], "sgld": [0.1, 0.3]}, "no defence"),
-    "below": ({"sgd": [0.3, 0.31], "sgld": [0.1, 0.1]}, "no defence"),
+    "keeps": ({"sgd": 0.1, "sgld": 0.94}, 0.0, "defends"),
+    "above": ({"sgd": 0.1, "sgld": 0.4}, 0.0, "delays"),
+    "keeps, as does a point estimate": ({"sgd": 0.96, "sgld": 0.95}, 0.0, "not resolved"),
+    "above, but other images may say otherwise": ({"sgd": 0.5, "sgld": 0.51}, 0.0, "not resolved"),
+    "above, but other seeds may say otherwise": ({"sgd": 0.1, "sgld": 0.5}, -0.4, "not resolved"),
+    "below": ({"sgd": 0.3, "sgld": 0.1}, 0.0, "weaker"),
 }
 
 
-@pytest.mark.parametrize(("left", "word"), RULE.values(), ids=RULE)
-def test_the_verdict_follows_its_rule(left, word):
-    rows = [
-        {"method": method, "seed": seed, "attack": attack, "accuracy": value if attack == "strongest" else 1.0}
-        for method, values in left.items()
-        for seed, value in enumerate(values)
-        for attack in ("clean", "FGSM", "strongest")
-    ]
-    found = robustness.verdict(rows)
-    assert found.verdict["sgld"] == word and found.verdict["sgd"] == "no defence"
-    difference = torch.tensor(left["sgld"]) - torch.tensor(left["sgd"])
-    assert found.gain["sgld"] == pytest.approx(float(difference.mean()), abs=1e-6)
-    assert found.error["sgld"] == pytest.approx(float(difference.std() / 2**0.5), abs=1e-6)
+@pytest.mark.parametrize(("shares", "noise", "word"), RULE.values(), ids=RULE)
+def test_the_verdict_follows_its_rule(shares, noise, word):
+    rows = list(told({"sgd": shares["sgd"]})) + list(told({"sgld": shares["sgld"]}, noise=noise))
+    found = judged(rows)
+    assert found.verdict["sgld"] == word and found.verdict["sgd"] == "reference"
+    assert found.gain["sgld"] == pytest.approx(shares["sgld"] - shares["sgd"]) and found.gain["sgd"] == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.95, 1.0])
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+def test_who_withstands_what_the_reference_does_never_defends(share, noise):
+    assert judged(told({"sgd": share, "twin": share}, noise=noise)).verdict["twin"] == "not resolved"
+
+
+def test_methods_of_equal_shares_are_resolved_no_more_often_than_the_level_says():
+    dice = torch.Generator().manual_seed(0)
+    words = [judged(told({"sgd": 0.9, "other": 0.9}, generator=dice)).verdict["other"] for _ in range(200)]
+    assert sum(word != "not resolved" for word in words) <= 10 + 3 * 9.5**0.5
+
+
+def test_the_interval_holds_the_chance_of_seeds_and_that_of_images():
+    rows = list(told({"sgd": 0.5, "sgld": 0.6}, noise=0.03, generator=torch.Generator().manual_seed(0)))
+    found = judged(rows)
+    kept = {m: [r["right"] for r in rows if (r["method"], r["attack"]) == (m, "strongest")] for m in ("sgd", "sgld")}
+    apart = torch.tensor(kept["sgld"]).double() - torch.tensor(kept["sgd"]).double()
+    halves = [stats.ttest_1samp(apart.mean(axis), 0).confidence_interval() for axis in (1, 0)]
+    halves = [(half.high - half.low) / 2 for half in halves]
+    assert [found.of_seeds["sgld"], found.of_images["sgld"]] == pytest.approx(halves)
+    assert found.least["sgld"] == pytest.approx((halves[0] ** 2 + halves[1] ** 2) ** 0.5)
+
+
+def test_each_size_is_judged_by_its_own_rows_in_the_order_of_seeds():
+    weak, strong = (list(told({"sgd": 0.1, "sgld": share})) for share in (0.1, 0.95))
+    found = robustness.verdict([row | {"size": 0.2} for row in weak] + strong[::-1])
+    assert found.verdict.to_dict() == {
+        (0.2, "sgd"): "reference",
+        (0.2, "sgld"): "not resolved",
+        (0.1, "sgld"): "defends",
+        (0.1, "sgd"): "reference",
+    }
+    own, base = (
+        list(told({m: s}, generator=torch.Generator().manual_seed(5))) for m, s in (("sgld", 0.5), ("sgd", 0.4))
+    )
+    assert judged(own[::-1] + base).least["sgld"] == judged(own + base).least["sgld"]
+
+
+@pytest.mark.parametrize(("seeds", "images"), [(1, 200), (3, 1), (2, 200), (3, 100)])
+def test_what_cannot_be_paired_is_refused(seeds, images, refusal):
+    base = (3, 200) if min(seeds, images) > 1 else (seeds, images)
+    rows = [*told({"sgd": 0.5}, *base), *told({"sgld": 0.5}, seeds, images)]
+    said = refusal(lambda: robustness.verdict(rows))
+    assert said.startswith("rows have (") and "wanted the same of both, 2 or more" in said
+
+
+def test_a_gradient_is_as_steep_as_the_margin_moves():
+    network = mlp(16, 3)
+    theta = torch.randn(1, network.size, generator=torch.Generator().manual_seed(0))
+    (draws, data), eps = (Draws(network, theta), made()[1]), 1e-3
+    y = predictor(draws)(data.x).argmax(-1)
+    x = fgsm(predictor(draws), data.x, y, eps=eps, loss=attacks.margin, box=(-2.0, 2.0))
+    before, after = (attacks.margin(predictor(draws)(z), y) for z in (data.x, x))
+    found = robustness.gradients(draws, Data(data.x, y))
+    slopes = (after - before) / eps
+    assert found["slope"] == pytest.approx(float(slopes.median()), rel=1e-2)
+    assert found["reach"] == pytest.approx(float((-before / slopes).median()), rel=1e-2)
+
+
+def test_fresh_draws_come_from_the_posterior_and_other_draws_are_not_those_attacked():
+    chain, data = made(draws=40)
+    asked = {"eps": 0.2, "steps": 5, "fresh": 3, "seed": 4}
+    rows = {row["attack on"]: row for row in robustness.sources(chain, chain[:10], chain[:1], data, **asked)}
+    other = chain.sample(10, generator=stream(4, "other"))
+    for name, source in {
+        "point estimate": predictor(chain[:1]),
+        "fresh draws": fresh_predictor(chain, 3, stream(4, "fresh")),
+        "mean of losses": predictor(chain[:10], mean_log),
+        "averaged predictive": predictor(chain[:10]),
+    }.items():
+        x = pgd(source, *data, eps=0.2, steps=5)
+        for draws, end in ((chain[:10], ""), (other, ", other draws")):
+            expected = robustness.score(predict_moments(draws, x), data.y)
+            assert {what: rows[name][f"{what}{end}"] for what in expected} == pytest.approx(expected)
 
 
 def test_a_grid_holds_every_attack_in_its_place():

@@ -39,7 +39,7 @@ def first_labels(y: Tensor, each: int, *, repeats: int, seed: int) -> Tensor:
         Rows ``[R, K each]``.
 
     Raises:
-        ValueError: If a class has too few.
+        ValueError: If there are fewer than two classes, or one of them has too few.
 
     Example:
         >>> import torch
@@ -50,6 +50,9 @@ def first_labels(y: Tensor, each: int, *, repeats: int, seed: int) -> Tensor:
                 [0, 0, 1, 1]])
     """
     counts = y.bincount()
+    if len(counts) < 2 or not counts.all():
+        seen = f"y has labels of {int((counts > 0).sum())} of {len(counts)} classes"
+        raise ValueError(f"{seen}; wanted all of 2 or more: number them from 0 on, or take a larger pool")
     if not is_count(each, int(counts.min())):
         raise ValueError(f"each is {each}; wanted 1 to {int(counts.min())}, as many as the rarest class has")
     rows = []

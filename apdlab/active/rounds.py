@@ -73,8 +73,10 @@ def rounds(
         The rounds, each when it is done.
 
     Raises:
-        ValueError: If the pool is used up.
+        ValueError: If the pool has one class only, or is used up.
     """
+    if len(pool.y.unique()) < 2:
+        raise ValueError("pool has labels of one class; wanted 2 or more: there is nothing to learn from more labels")
     labelled = first
     if first.shape[1] + count * more > len(pool.y):
         seen = f"count is {count}, more {more}, from {first.shape[1]} labels on"

@@ -22,11 +22,17 @@ def cross_entropy(log_probs: Tensor, y: Tensor) -> Tensor:
     Returns:
         ``[N]``.
 
+    Raises:
+        ValueError: If there is one class only.
+
     Example:
         >>> import torch
         >>> cross_entropy(torch.tensor([[0.5, 0.5]]).log(), torch.tensor([0]))
         tensor([0.6931])
     """
+    if log_probs.shape[-1] < 2:
+        seen = f"log_probs has shape {tuple(log_probs.shape)}, {log_probs.shape[-1]} class"
+        raise ValueError(f"{seen}; wanted [N, K] with K of 2 or more: give the network an output for each class")
     return -log_probs.gather(-1, y[:, None])[:, 0]
 
 

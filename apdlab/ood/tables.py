@@ -85,11 +85,18 @@ def tabulate(seen: Mapping[Case, Seen], count: int, *, seed: int) -> pd.DataFram
     Returns:
         A row for each ``method, seed, set, scale, score, metric``: its ``value``, then columns ``0 .. B - 1``.
 
+    Raises:
+        ValueError: If nothing was seen.
+
     Example:
         >>> one = Seen({"entropy": torch.arange(3.0)}, {"entropy": torch.arange(2.0)})
         >>> tabulate({Case("sgld", 0, "uniform", 1.0): one}, 100, seed=0).shape
         (4, 101)
     """
+    if not seen:
+        raise ValueError(
+            "seen is empty; wanted scores of 1 or more cases: pass look an entry and a set, and its result"
+        )
     rows = {}
     for case, both in seen.items():
         some = [next(iter(side.values())) for side in both]
@@ -239,16 +246,17 @@ def verdicts(gaps: pd.DataFrame, bar: float = 0.01) -> list[str]:
         >>> where = pd.MultiIndex.from_tuples([("apd", "uniform", "entropy")], names=["method", "set", "score"])
         >>> for line in verdicts(gap.set_index(where)):
         ...     print(line)
-        apd: within 0.01 of its reference in 0 of 1 pairs of set and score
+        apd: within 0.01 of its reference in 0 of 1 pairs of set and score, with the whole interval in 0
           uniform, entropy: -0.030 [-0.040, -0.020], more than repeats differ (0.010); by scores inside +0.000, outside
           -0.030; mean mutual information times 1.00 inside, 0.80 outside
     """
     lines = []
     for method, rows in gaps.groupby(level="method", sort=False):
-        far = rows[rows.value.abs() > bar]
-        lines += [
+        far, sure = rows[rows.value.abs() > bar], rows[(rows.low >= -bar) & (rows.high <= bar)]
+        near = (
             f"{method}: within {bar:g} of its reference in {len(rows) - len(far)} of {len(rows)} pairs of set and score"
-        ]
+        )
+        lines += [f"{near}, with the whole interval in {len(sure)}"]
         for (_, place, score), gap in far.iterrows():
             luck = "no more" if abs(gap.value) <= gap.repeats else "more"
             lines += [

@@ -3,7 +3,9 @@
 from apdlab.robustness.detection import detection, watch
 from apdlab.robustness.grid import Grid, grid
 from apdlab.robustness.sanity import gradients, sanity
-from apdlab.robustness.survey import against_size, battery, right, score, survey, transfer, verdict
+from apdlab.robustness.sources import sources
+from apdlab.robustness.survey import against_size, battery, right, score, survey, transfer
+from apdlab.robustness.verdict import verdict
 
 __all__ = [
     "Grid",
@@ -15,6 +17,7 @@ __all__ = [
     "right",
     "sanity",
     "score",
+    "sources",
     "survey",
     "transfer",
     "verdict",

@@ -53,7 +53,7 @@ def detection(clean: Moments, attacked: Moments, y: Tensor) -> dict[str, float]:
 
 
 def watch(
-    draws: Mapping[str, Draws], eps: Sequence[float], data: Data, *, steps: int, weight: float
+    draws: Mapping[str, Draws], eps: Sequence[float], data: Data, *, steps: int, weights: Sequence[float]
 ) -> list[dict[str, str | float]]:
     """Look for attacked inputs by doubt, where the attack does not know of it, and where it lowers just that score.
 
@@ -62,26 +62,26 @@ def watch(
         eps: Sizes, in units of the data.
         data: Labelled inputs.
         steps: Of Auto-PGD.
-        weight: Of the score in the adaptive attacks, :func:`apdlab.attacks.evasive`.
+        weights: Of the score in the adaptive attacks, :func:`apdlab.attacks.evasive`: each is another attack.
 
     Returns:
-        Rows ``{method, size, attack}`` with what :func:`detection` gives; ``attack`` is ``plain`` or ``on`` the score
-        that it lowers.
+        Rows ``{method, size, attack, weight}`` with what :func:`detection` gives; ``attack`` is ``plain``, of weight 0,
+        or ``on`` the score that it lowers.
 
     Example:
         >>> import torch
         >>> from apdlab.networks import mlp
         >>> draws, data = Draws(mlp(2, 3), torch.ones(5, 9)), Data(torch.zeros(4, 2), torch.arange(4) % 3)
-        >>> [row["attack"] for row in watch({"sgld": draws}, [0.1], data, steps=2, weight=3.0)]
+        >>> [row["attack"] for row in watch({"sgld": draws}, [0.1], data, steps=2, weights=[3.0])]
         ['plain', 'on entropy', 'on mutual_information']
     """
-    losses = {"plain": evasive(0.0, confidence=torch.inf)}
-    losses |= {f"on {name}": evasive(weight, score=doubt) for name, doubt in SCORES.items()}
+    losses = {("plain", 0.0): evasive(0.0, confidence=torch.inf)}
+    losses |= {(f"on {name}", w): evasive(w, score=doubt) for name, doubt in SCORES.items() for w in weights}
     rows = []
     for method, one in draws.items():
         clean = predict_moments(one, data.x)
-        for size, (name, loss) in product(eps, losses.items()):
+        for size, ((name, weight), loss) in product(eps, losses.items()):
             x = apgd(predictor(one, averages), *data, eps=size, steps=steps, loss=loss)
             found = detection(clean, predict_moments(one, x), data.y)
-            rows.append({"method": method, "size": size, "attack": name} | found)
+            rows.append({"method": method, "size": size, "attack": name, "weight": weight} | found)
     return rows

@@ -15,7 +15,7 @@ from apdlab.types import Data
 
 
 def gradients(draws: Draws, data: Data) -> dict[str, float]:
-    """Compare the streamed gradient with the one of a stacked graph, and count where gradients are 0.
+    """Compare the streamed gradient with that of a stacked graph, count where it is 0, measure how steep it is.
 
     Args:
         draws: Few enough for one graph.
@@ -24,7 +24,10 @@ def gradients(draws: Draws, data: Data) -> dict[str, float]:
     Returns:
         ``error``, the largest difference of the gradients of ``log mean p(y)``, in the largest entry; ``zeros``, the
         share of inputs where the streamed gradient of the margin is exactly 0; ``naive``, the share where that of
-        ``log (mean_s p_s + 1e-12)`` of the second most probable class is, in the network's own precision.
+        ``log (mean_s p_s + 1e-12)`` of the second most probable class is, in the network's own precision; ``slope``,
+        the median of ``|g|_1``, ``g`` the gradient of the margin: a small step of size ``eps`` in the l-infinity norm
+        moves the margin by up to ``eps |g|_1``; and ``reach``, the median of ``-margin / |g|_1`` of inputs that are
+        right: the size that would do on a linear function.
 
     Example:
         >>> import torch
@@ -49,9 +52,11 @@ def gradients(draws: Draws, data: Data) -> dict[str, float]:
     plan = {"ours": (f, data.y), "stacked": (stacked, data.y), "naive": (naive, second)}
     grads = {name: loss_and_grad(way, data.x, y, cross_entropy)[1] for name, (way, y) in plan.items()}
     error = (grads["ours"] - grads["stacked"]).abs().max() / grads["stacked"].abs().max()
-    margins = loss_and_grad(f, data.x, data.y, margin)[1]
-    zeros = {"zeros": margins, "naive": grads["naive"]}
-    return {"error": float(error)} | {name: _zeros(grad) for name, grad in zeros.items()}
+    left, margins = loss_and_grad(f, data.x, data.y, margin)
+    slope = margins.double().abs().flatten(1).sum(1)
+    zeros = {"zeros": _zeros(margins), "naive": _zeros(grads["naive"])}
+    reach = (-left / slope)[left < 0].median()
+    return {"error": float(error)} | zeros | {"slope": float(slope.median()), "reach": float(reach)}
 
 
 def _zeros(grad: Tensor) -> float:

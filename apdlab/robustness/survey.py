@@ -4,7 +4,7 @@ A plan is a pair ``(statistic, attack)``: what of the draws is attacked, e.g. ``
 ``attack(predictor, x, y) -> x'``. Numbers are of the draws that were attacked.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
 from typing import Any
@@ -82,7 +82,8 @@ def survey(draws: Mapping[str, Draws], plans: Mapping[str, Plan], data: Data) ->
         data: Labelled inputs.
 
     Returns:
-        Rows ``{method, attack, accuracy, entropy, mutual_information}``, of ``clean`` inputs first.
+        Rows ``{method, attack, accuracy, entropy, mutual_information}``, of ``clean`` inputs first; with the first and
+        the last, ``right [N]`` says of which inputs.
 
     Example:
         >>> import torch
@@ -98,8 +99,10 @@ def survey(draws: Mapping[str, Draws], plans: Mapping[str, Plan], data: Data) ->
         for name, (statistic, attack) in plans.items():
             seen[name] = predict_moments(one, attack(predictor(one, statistic), data.x, data.y))
         rows += [{"method": method, "attack": name} | score(m, data.y) for name, m in seen.items()]
-        withstood = torch.stack([right(m, data.y) for m in seen.values()]).all(0)
-        rows.append({"method": method, "attack": "strongest", "accuracy": float(withstood.double().mean())})
+        rights = torch.stack([right(m, data.y) for m in seen.values()])
+        rows[-len(seen)]["right"], withstood = rights[0].tolist(), rights.all(0)
+        strongest = {"accuracy": float(withstood.double().mean()), "right": withstood.tolist()}
+        rows.append({"method": method, "attack": "strongest"} | strongest)
     return rows
 
 
@@ -157,34 +160,3 @@ def against_size(
     table = pd.DataFrame(seen).pivot(index="seed", columns=["method", "size"])
     values = {what: {m: table[what][m].to_numpy() for m in posteriors[0]} for what in table.columns.levels[0]}
     return values, found
-
-
-def verdict(rows: Iterable[dict], *, reference: str = "sgd") -> pd.DataFrame:
-    """Judge each method by the strongest attack: does it defend?
-
-    The rule, at the size of the attacks: what is above the reference by no more than two standard errors of the paired
-    difference over seeds is ``no defence``; what is ``defends`` if nine tenths of the clean accuracy are left, and else
-    ``delays``.
-
-    Args:
-        rows: Of :func:`survey`, with a ``seed`` each.
-        reference: The point estimate.
-
-    Returns:
-        A row for each method: ``clean``, ``strongest``, ``gain`` over the reference, its ``error``, ``verdict``.
-
-    Example:
-        >>> rows = [{"method": m, "seed": s, "attack": a, "accuracy": v * (1 - s / 100)}
-        ...     for m, v in (("sgd", 0.1), ("sgld", 0.4)) for s in (0, 1) for a in ("clean", "strongest")]
-        >>> rows = [r | ({"accuracy": 1.0} if r["attack"] == "clean" else {}) for r in rows]
-        >>> verdict(rows).verdict.to_dict()
-        {'sgd': 'no defence', 'sgld': 'delays'}
-    """
-    table = pd.DataFrame(rows).pivot(index="seed", columns=["attack", "method"], values="accuracy")
-    clean, strongest = (table[name].reindex(columns=table["clean"].columns) for name in ("clean", "strongest"))
-    gain = strongest.sub(strongest[reference], axis=0)
-    frame = pd.DataFrame({"clean": clean.mean(), "strongest": strongest.mean(), "gain": gain.mean()})
-    frame["error"] = gain.std() / len(gain) ** 0.5
-    holds, above = frame.strongest >= 0.9 * frame.clean, frame.gain > 2 * frame.error
-    frame["verdict"] = np.select([above & holds, above], ["defends", "delays"], "no defence")
-    return frame.rename_axis("method")

@@ -1,9 +1,12 @@
 """Attack an image, and see what the draws make of it."""
 
+from collections.abc import Sequence
+
 import ipywidgets as widgets
 
 from apdlab.figures.attack_view import AttackView
 from apdlab.figures.style import NAMES
+from apdlab.widgets.grid import STYLE, grid
 from apdlab.widgets.picture import Picture
 
 
@@ -24,29 +27,29 @@ def attack_explorer(view: AttackView) -> widgets.VBox:
         >>> made |= {"probs": half[:, None, None, None], "clean_doubts": torch.ones(1, 2, 3)}
         >>> made |= {"doubts": torch.ones(1, 1, 1, 1, 2, 3)}
         >>> view = AttackView(SimpleNamespace(axes=(["sgld"], ["PGD"], [0.1], [40]), **made))
-        >>> attack_explorer(view).children[1].children[0].value = 1
+        >>> attack_explorer(view).children[0].children[2].value = 1
         >>> view.text
         'SGLD, image 1, label 1: PGD of size 0.05 in 40 steps: still 0'
     """
     methods, plans, sizes, steps = view.made.axes
     picture = Picture(view.fig, moving=view.moving)
     controls = {
-        "posterior": widgets.Dropdown(options=[(NAMES[m], i) for i, m in enumerate(methods)], description="posterior"),
-        "attack": widgets.Dropdown(options=[(name, i) for i, name in enumerate(plans)], description="attack"),
-        "image": widgets.IntSlider(description="image", max=len(view.x) - 1),
-        "eps": _slider([f"{size / view.unit:.2f}" for size in sizes], "size"),
-        "steps": _slider(steps, "steps"),
+        "posterior": widgets.Dropdown(options=[(NAMES[m], i) for i, m in enumerate(methods)]),
+        "attack": widgets.Dropdown(options=[(name, i) for i, name in enumerate(plans)]),
+        "image": widgets.IntSlider(max=len(view.x) - 1),
+        "eps": _slider([f"{size / view.unit:.2f}" for size in sizes]),
+        "steps": _slider(steps),
     }
 
     def move(_: object) -> None:
         view.show(**{name: control.value for name, control in controls.items()})
         picture.refresh()
 
-    for control in controls.values():
+    for name, control in controls.items():
+        control.description, control.style = "size" if name == "eps" else name, STYLE
         control.observe(move, names="value")
-    above, below = [controls[n] for n in ("posterior", "attack")], [controls[n] for n in ("image", "eps", "steps")]
-    return widgets.VBox([widgets.HBox(above), widgets.HBox(below), picture.image])
+    return widgets.VBox([grid(controls.values()), picture.image])
 
 
-def _slider(labels: list, description: str) -> widgets.SelectionSlider:
-    return widgets.SelectionSlider(options=[(str(v), i) for i, v in enumerate(labels)], description=description)
+def _slider(labels: Sequence) -> widgets.SelectionSlider:
+    return widgets.SelectionSlider(options=[(str(v), i) for i, v in enumerate(labels)])
