@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from apdlab.chains import Chains
-from apdlab.cold import compare
 from apdlab.diagnostics import walk_correlation
 from apdlab.distill import pca
+from apdlab.paired import compare
 from apdlab.types import is_count
 
 SPACES = {"weights": "weight_distance", "predictions": "total_variation"}
