@@ -10,6 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+FIT = "calc(100% - 4px)"  # of the cell, less the margins that Jupyter gives a widget
+
 
 class Picture:
     """Shows a figure in an ``ipywidgets.Image`` of fixed width; ``refresh`` after the figure was changed.
@@ -33,7 +35,7 @@ class Picture:
         for artist in moving:
             artist.set_animated(True)  # left out when the background is drawn
         width = round(fig.get_figwidth() * dpi)
-        self.image = widgets.Image(format="png", layout=widgets.Layout(width=f"{width}px", max_width="100%"))
+        self.image = widgets.Image(format="png", layout=widgets.Layout(width=f"{width}px", max_width=FIT))
         self.redraw()
 
     def redraw(self) -> None:
