@@ -90,6 +90,9 @@ CUT = """() => [...document.querySelectorAll('.jp-OutputArea :is(.widget-dropdow
         return own.width < 60 || own.left < cell.left - 1 || own.right > Math.min(cell.right, innerWidth) + 1
             || names.some(name => name.scrollWidth > name.clientWidth + 1); })
     .map(part => part.innerText || part.className)"""
+COUNT = """() => { window.frames = 0; window.lastFrame = 0;
+    new MutationObserver(() => { window.frames++; window.lastFrame = performance.now(); })
+        .observe(document.querySelector('.jp-OutputArea .widget-image'), {attributeFilter: ['src']}); }"""
 ERRORS = ".jp-OutputArea-output[data-mime-type*='stderr']"
 PICTURE = ".jp-OutputArea .widget-image"
 
@@ -192,7 +195,9 @@ def test_quickstart_runs_and_its_sliders_answer(opened):
 
 
 def test_the_playground_plays_bears_a_moved_slider_and_pauses(opened):
+    """It prints how fast it was, and judges no time: ``pytest tests/test_browser.py -k playground -n0 -s``."""
     page = opened("03_sampler_playground")
+    page.evaluate(COUNT)
     press = {name: page.get_by_role("button", name=name, exact=True).click for name in ("Play", "Pause", "Step")}
     for _ in range(3):
         changes(page, press["Play"])
@@ -200,8 +205,14 @@ def test_the_playground_plays_bears_a_moved_slider_and_pauses(opened):
     slider.focus()
     for key in ("ArrowRight", "ArrowLeft", "ArrowRight"):
         changes(page, lambda key=key: page.keyboard.press(key))
+    before, start = page.evaluate("frames"), page.evaluate("performance.now()")
+    page.wait_for_timeout(4000)
+    pressed = page.evaluate("performance.now()")
+    print(f"frames a second: {1e3 * (page.evaluate('frames') - before) / (pressed - start):.1f}")
+    pressed = page.evaluate("performance.now()")
     press["Pause"]()
     page.wait_for_timeout(1500)
+    print(f"milliseconds from Pause to the last frame: {max(0, page.evaluate('lastFrame') - pressed):.0f}")
     still = page.locator(PICTURE).get_attribute("src")
     page.wait_for_timeout(1000)
     assert page.locator(PICTURE).get_attribute("src") == still
