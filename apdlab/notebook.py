@@ -114,7 +114,10 @@ class Run:
         if not hasattr(fig, "savefig"):
             raise ValueError(f"fig is of type {type(fig).__name__}; wanted a matplotlib Figure, e.g. ax.figure")
         entry = {"caption": caption, "numbers": plain(numbers, name)}
-        for kind, content in [(kind, render(fig, kind)) for kind in ("png", "svg")]:
+        files = {"png": render(fig, "png")}
+        fig.set_layout_engine("none")  # solved once: to solve it again, here and in the cell, is a third of the drawing
+        files["svg"] = render(fig, "svg")
+        for kind, content in files.items():
             write_whole(self.folder / "figures" / f"{name}.{kind}", content)
         self._merge({"figures": {**self._stored().get("figures", {}), name: entry}})
         return fig

@@ -10,7 +10,11 @@ from matplotlib.figure import Figure
 
 from apdlab import notebook
 from apdlab.exercises import Exercise, markdown, show
+from apdlab.figures import uncertainty_maps
+from apdlab.moments import moments
+from apdlab.notebook import render
 from apdlab.parameters import COMMON, RESERVED
+from apdlab.types import Data
 
 SCIENCE = {"steps": 4000, "step_size": 1e-3, "widths": [8, 16], "rates": [1, 0.5], "method": "sgld", "warm": True}
 TOY = Exercise("How many?", "Count.", "Three.", lambda n: None if n > 2 else f"{n} is too few")
@@ -133,6 +137,15 @@ def test_equal_runs_write_equal_files(folder, monkeypatch, tmp_path):
         run.figure(line(), "line", numbers=[1])
         contents.append({path.name: path.read_bytes() for path in run.folder.rglob("*.*")})
     assert contents[0] == contents[1]
+
+
+def test_what_the_cell_shows_is_what_the_file_holds(folder):
+    run = start(folder)
+    data, axis = Data(torch.zeros(2, 2), torch.tensor([0, 1])), torch.linspace(-5, 5, 3)
+    said = moments(torch.full((2, 9, 2), 0.5).log())
+    fig = uncertainty_maps(axis, data, dict.fromkeys(("sgd", "sgld", "apd"), said), {})
+    run.figure(fig, "maps")
+    assert render(fig, "png") == (run.folder / "figures/maps.png").read_bytes()
 
 
 def test_numbers_of_another_run_are_dropped(folder):
