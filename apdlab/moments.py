@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+_NOTHING = -800.0  # log of what is 0 in float64, where -inf times 0 would be NaN
 NORMALISED = 1e-2  # far above the rounding of float32, far below the sum of exponentiated logits
 
 
@@ -52,8 +53,7 @@ def moments(log_probs: Tensor) -> Moments:
         >>> moments(chunk).mean
         tensor([[0.7000, 0.3000]], dtype=torch.float64)
     """
-    probs = probabilities(log_probs, ("S", "N", "C"))
-    log_probs = log_probs.double()
+    log_probs, probs = _exact(log_probs, ("S", "N", "C"))
     draws, mean = len(probs), probs.mean(0)
     winners = log_probs.max(-1).indices.T
     votes = torch.zeros_like(mean, dtype=torch.int64).scatter_add_(1, winners, torch.ones_like(winners))
@@ -62,7 +62,7 @@ def moments(log_probs: Tensor) -> Moments:
         log_mean=log_probs.logsumexp(0) - math.log(draws),
         expected_entropy=_entropy(probs, log_probs).mean(0),
         mean=mean,
-        squares=(probs - mean).square().sum(0),
+        squares=(probs - mean).square_().sum(0),
         votes=votes,
     )
 
@@ -129,13 +129,17 @@ def entropy(log_probs: Tensor) -> Tensor:
         >>> entropy(torch.tensor([[0.5, 0.5], [1.0, 0.0]]).log()).abs()
         tensor([0.6931, 0.0000], dtype=torch.float64)
     """
-    log_probs = log_probs.double()
+    log_probs = _double(log_probs)
     return _entropy(log_probs.exp(), log_probs)
 
 
-def _entropy(probs: Tensor, log_probs: Tensor) -> Tensor:
+def _double(log_probs: Tensor) -> Tensor:
     # In one layout the sums of equal inputs are equal to the last bit, so that one draw informs by exactly 0.
-    return -torch.where(probs > 0, probs * log_probs, 0.0).contiguous().sum(-1)
+    return log_probs.double().contiguous()
+
+
+def _entropy(probs: Tensor, log_probs: Tensor) -> Tensor:
+    return log_probs.clamp_min(_NOTHING).mul_(probs).sum(-1).neg_()
 
 
 def probabilities(log_probs: Tensor, axes: tuple[str, ...]) -> Tensor:
@@ -157,12 +161,18 @@ def probabilities(log_probs: Tensor, axes: tuple[str, ...]) -> Tensor:
         >>> probabilities(torch.tensor([[0.25, 0.75]]).log(), ("N", "C"))
         tensor([[0.2500, 0.7500]], dtype=torch.float64)
     """
+    return _exact(log_probs, axes)[1]
+
+
+def _exact(log_probs: Tensor, axes: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+    """Give log probabilities and probabilities in float64, after the checks of ``probabilities``."""
     if log_probs.ndim != len(axes) or log_probs.numel() == 0:
         wanted = f"[{', '.join(axes)}]"
         raise ValueError(f"log_probs has shape {tuple(log_probs.shape)}; wanted {wanted}, none of them 0")
     if log_probs.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"log_probs is {log_probs.dtype}; wanted float32 or float64; call .float() on it")
-    probs = log_probs.double().exp()
+    log_probs = _double(log_probs)
+    probs = log_probs.exp()
     error = (probs.sum(-1) - 1).abs().max().item()
     if math.isnan(error):
         raise ValueError("log_probs holds NaN; wanted log probabilities; drop the draws that diverged")
@@ -171,4 +181,4 @@ def probabilities(log_probs: Tensor, axes: tuple[str, ...]) -> Tensor:
             f"log_probs has probabilities whose sum is off 1 by {error:.3g}; wanted normalised log probabilities; "
             "apply log_softmax to logits"
         )
-    return probs
+    return log_probs, probs

@@ -5,7 +5,7 @@ from functools import reduce
 from itertools import dropwhile
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from apdlab.draws import Draws
 from apdlab.likelihoods import categorical
@@ -167,8 +167,9 @@ def tape_bytes(network: Network, x: Tensor) -> int:
 def _measured(network: Network, x: Tensor) -> tuple[int, Tensor]:
     seen: list[int] = []
     layers = [part for part in network.module.modules() if not list(part.children())]
-    if network.is_plain:  # what is below the first weights is the same for all networks
-        layers = list(dropwhile(lambda layer: not list(layer.parameters()), layers))
+    if network.is_plain:  # what is below the first weights is the same for all networks, and rectifiers work in place
+        above = dropwhile(lambda layer: not list(layer.parameters()), layers)
+        layers = [layer for layer in above if not isinstance(layer, nn.ReLU)]
     hooks = [part.register_forward_hook(lambda _, __, out: seen.append(_nbytes(out))) for part in layers]
     try:
         params = {name: leaf.to(x.device) for name, leaf in network.module.named_parameters()}

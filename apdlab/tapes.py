@@ -29,7 +29,7 @@ class _Relu(NamedTuple):
     after: Tensor
 
     def back(self, slope: Tensor) -> Tensor:
-        return slope * (self.after > 0)
+        return torch.ops.aten.threshold_backward(slope, self.after, 0)  # as autograd does: one pass, no mask
 
 
 class _Flat(NamedTuple):
@@ -42,7 +42,10 @@ class _Flat(NamedTuple):
 
 
 class _Product(NamedTuple):
-    """A linear layer, on the tape: the names of its weights, its input ``h``, its weight ``w`` and its output."""
+    """A linear layer, on the tape: the names of its weights, its input ``h``, its weight ``w`` and its output.
+
+    A rectifier after it works in place: where it changes ``out`` the slope is 0, and their product the same.
+    """
 
     weight: str
     bias: str | None
@@ -157,7 +160,7 @@ def taped(module: nn.Sequential, products: torch.dtype) -> Callable[[Params, Ten
 
 def _bend(layer: nn.Module, h: Tensor, passed: list[_OnTape]) -> Tensor:
     if isinstance(layer, nn.ReLU):
-        passed.append(_Relu(h.relu()))
+        passed.append(_Relu(h.relu_() if passed and isinstance(passed[-1], _Product) else h.relu()))
         return passed[-1].after
     if isinstance(layer, nn.Flatten):
         passed.append(_Flat(h.shape))

@@ -15,9 +15,9 @@ F64 = torch.float64
 CONVOLUTION = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3)).double()
 NORMED = nn.Sequential(nn.Linear(4, 5), nn.LayerNorm(5), nn.Linear(5, 3)).double()
 WIDE = nn.Sequential(nn.Conv2d(1, 6, 1, bias=False), nn.Flatten(), nn.AdaptiveAvgPool1d(3)).double()
-# The network, the shape of an input, and how many numbers its layers put out for one.
+# The network, the shape of an input, how many numbers its layers put out for one; rectifiers of an mlp work in place.
 NETWORKS = {
-    "mlp": (mlp(4, 6, 3, dtype=F64), (4,), 6 + 6 + 3),
+    "mlp": (mlp(4, 6, 3, dtype=F64), (4,), 6 + 3),
     "convolution, in a loop": (Network(CONVOLUTION), (1, 4, 4), 8 + 8 + 8 + 3),
     "layer norm, by vmap": (Network(NORMED), (4,), 5 + 5 + 3),
     "few weights, large images": (Network(WIDE), (1, 8, 8), 384 + 384 + 3),
