@@ -199,13 +199,19 @@ def plain(value: Any, name: str) -> Any:
     raise ValueError(f"{name} is of type {type(value).__name__}; wanted numbers, texts, tensors, lists or dicts")
 
 
+_KINDS: dict[str, dict] = {
+    "png": {"pil_kwargs": {"compress_level": 1}},  # a sixth larger, but drawn in two thirds of the time
+    "svg": {"metadata": {"Date": None}},
+}
+
+
 def render(fig: "Figure", kind: str) -> bytes:
     """Draw a figure as the bytes of a PNG or SVG file, equal for equal figures."""
     from matplotlib import rc_context
 
     buffer = io.BytesIO()
     with rc_context({"svg.hashsalt": "apdlab"}):
-        fig.savefig(buffer, format=kind, dpi=144, metadata={"Date": None} if kind == "svg" else None)
+        fig.savefig(buffer, format=kind, dpi=144, **_KINDS[kind])
     return buffer.getvalue()
 
 
