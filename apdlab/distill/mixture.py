@@ -4,7 +4,6 @@ import time
 from dataclasses import dataclass
 
 import torch
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from apdlab.chains import Chains
@@ -74,6 +73,8 @@ def fit(
         >>> len(posterior.sample(100, generator=torch.Generator().manual_seed(0)))
         100
     """
+    from sklearn.mixture import GaussianMixture  # half a second of import time that no other distiller pays
+
     refuse_unlike(train, held_out, coordinates)
     start, draws = time.perf_counter(), train.theta.shape[1]
     if not is_count(components, draws):

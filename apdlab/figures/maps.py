@@ -47,6 +47,8 @@ def uncertainty_maps(axis: Tensor, data: Data, said: Mapping[str, Moments], log_
     """
     with styled():
         fig, axes = panels(9.6, 2.2 * len(said) + 0.95, len(said), len(TITLES), sharex=True, sharey=True)
+        ticks = [float(axis[0]), float(axis[0] + axis[-1]) / 2, float(axis[-1])]
+        axes[0].set(xticks=ticks, yticks=ticks)  # of all: to search for them in each is a quarter of the drawing
         columns = [axes[j :: len(TITLES)] for j in range(len(TITLES))]
         for (name, title), places in zip(TITLES.items(), columns, strict=True):
             for ax, m in zip(places, said.values(), strict=True):
