@@ -1,7 +1,7 @@
 """Predictions of many draws, all ``[S, N, K]`` or their moments in ``O(N K)``, in chunks of a memory budget."""
 
 from collections.abc import Callable, Iterator
-from functools import reduce
+from functools import lru_cache, reduce
 from itertools import dropwhile
 
 import torch
@@ -107,7 +107,7 @@ def _outputs(draws: Draws, x: Tensor, memory: int) -> Iterator[Iterator[Tensor]]
     at_once = _through_basis(draws, x, memory // 3)
     if at_once:  # a product of few codes would wait for the basis
         examples = min(examples, at_once)
-        each = network.size * itemsize + examples * work_bytes(network, x[:1])
+        each = network.size * itemsize + examples * work_bytes(network, x)
         stack = max(1, min(64, memory * 2 // 3 // each))
     for piece in x.split(examples):
         yield _forward(draws, piece, stack, draws.basis if at_once else None)
@@ -143,7 +143,7 @@ def chunk_sizes(network: Network, itemsize: int, x: Tensor, memory: int) -> tupl
     Around 16 networks and 1,000 inputs at a time stay in a processor's cache, and more networks where inputs are few;
     more memory only helps large networks.
     """
-    weights, work = network.size * itemsize, work_bytes(network, x[:1])
+    weights, work = network.size * itemsize, work_bytes(network, x)
     if not weights + work <= memory:
         need = (weights + work) / 2**20
         raise ValueError(f"memory is {memory} bytes; wanted at least {need:.1f} MiB, one network and one input")
@@ -154,17 +154,18 @@ def chunk_sizes(network: Network, itemsize: int, x: Tensor, memory: int) -> tupl
 
 def work_bytes(network: Network, x: Tensor) -> int:
     """Count the bytes of all layers' outputs for one network and one input, plus those of its statistics."""
-    layers, outputs = _measured(network, x)
+    layers, outputs = _measured(network, x.shape[1:], x.dtype, x.device)
     return layers + outputs.nbytes + _STATISTICS * outputs.numel()
 
 
 def tape_bytes(network: Network, x: Tensor) -> int:
     """Count the bytes that a gradient needs of one network on one input: its layers' outputs."""
-    return _measured(network, x)[0]
+    return _measured(network, x.shape[1:], x.dtype, x.device)[0]
 
 
+@lru_cache(maxsize=16)  # an attack asks at each step
 @torch.no_grad()
-def _measured(network: Network, x: Tensor) -> tuple[int, Tensor]:
+def _measured(network: Network, shape: torch.Size, dtype: torch.dtype, device: torch.device) -> tuple[int, Tensor]:
     seen: list[int] = []
     layers = [part for part in network.module.modules() if not list(part.children())]
     if network.is_plain:  # what is below the first weights is the same for all networks, and rectifiers work in place
@@ -172,8 +173,8 @@ def _measured(network: Network, x: Tensor) -> tuple[int, Tensor]:
         layers = [layer for layer in above if not isinstance(layer, nn.ReLU)]
     hooks = [part.register_forward_hook(lambda _, __, out: seen.append(_nbytes(out))) for part in layers]
     try:
-        params = {name: leaf.to(x.device) for name, leaf in network.module.named_parameters()}
-        outputs = network(params, x)
+        params = {name: leaf.to(device) for name, leaf in network.module.named_parameters()}
+        outputs = network(params, torch.zeros(1, *shape, dtype=dtype, device=device))
     finally:
         for hook in hooks:
             hook.remove()

@@ -141,7 +141,7 @@ class _Function(nn.Module):
 
 def _at_once(draws: Draws, memory: int, x: Tensor) -> int:
     """Count the inputs of which all that the backward needs can be kept; a few even where it cannot."""
-    most = memory // TAPES // (len(draws) * tape_bytes(draws.network, x[:1]))
+    most = memory // TAPES // (len(draws) * tape_bytes(draws.network, x))
     pieces = -(-len(x) // max(LEAST, most))
     return -(-len(x) // pieces)
 
@@ -154,7 +154,7 @@ def _averages(draws: Draws, x: Tensor, *, memory: int, alone: bool) -> Averages:
     stack, examples = chunk_sizes(network, itemsize, x, memory)
     as_stored = draws.basis is None and draws.offset is None and network.products == network.dtype
     made = 0 if as_stored else network.size * itemsize  # a tape holds copies of weights in another dtype, too
-    kept = memory // TAPES // (stack * (made + len(x) * tape_bytes(network, x[:1])))
+    kept = memory // TAPES // (stack * (made + len(x) * tape_bytes(network, x)))
     parts = [_Average.apply(piece, draws, stack, kept, alone) for piece in x.split(examples)]
     return Averages(*map(torch.cat, zip(*parts, strict=True)))
 
