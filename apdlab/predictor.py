@@ -22,6 +22,7 @@ from apdlab.likelihoods import log_probs
 from apdlab.moments import entropy
 from apdlab.networks import Network
 from apdlab.predict import MEMORY, chunk_sizes, tape_bytes
+from apdlab.stacks import WIDE
 from apdlab.types import is_count
 
 TAPES = 8  # that part of the memory keeps what the backward needs
@@ -141,7 +142,10 @@ class _Function(nn.Module):
 
 def _at_once(draws: Draws, memory: int, x: Tensor) -> int:
     """Count the inputs of which all that the backward needs can be kept; a few even where it cannot."""
-    most = memory // TAPES // (len(draws) * tape_bytes(draws.network, x))
+    network = draws.network
+    most = memory // TAPES // (len(draws) * tape_bytes(network, x))
+    if network.is_plain and len(draws) * network.size * x.element_size() > memory // 6:
+        most = min(most, WIDE - 1)  # copies of weights, in and out between what is kept, would tear the heap to pieces
     pieces = -(-len(x) // max(LEAST, most))
     return -(-len(x) // pieces)
 

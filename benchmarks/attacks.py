@@ -124,10 +124,10 @@ def peak(name: str, sizes: tuple[int, ...]) -> float:
 
 
 def tell_memory(sizes: tuple[int, ...], ways: list[str], apart: Callable) -> None:
-    """Print a note a way, and more of them for ours with a tenth and ten times of the draws."""
+    """Print a note a way, and more of them for ours with a tenth, twice and ten times of the draws."""
     draws, *rest = sizes
     for name in ways:
-        for many in (max(1, draws // 10), draws, 10 * draws) if name == "ours" else (draws,):
+        for many in (max(1, draws // 10), draws, 2 * draws, 10 * draws) if name == "ours" else (draws,):
             found = apart(peak, name, (many, *rest))
             note(f"memory of {name}, {many:,} draws: {found:.0f} MiB beside draws and inputs")
 
